@@ -1,0 +1,135 @@
+package pod
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Edit is the change of one field.
+type Edit struct {
+	Path Path
+	// Old is the value before, nil where the field was not set.
+	Old any
+	// New is the value after, nil where the field is taken away. It is a value
+	// that no other edit of the same patch reaches into.
+	New any
+}
+
+// operation is one operation of a JSON Patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitzero"`
+}
+
+// Patch writes edits as a JSON Patch for the raw object they were made for.
+// Only the fields of the edits are touched, so that what this build does not
+// know survives; objects on the way to a field are made where they are missing.
+// No edits make no patch: nil.
+func Patch(raw []byte, edits []Edit) ([]byte, error) {
+	if len(edits) == 0 {
+		return nil, nil
+	}
+	p := patcher{raw: raw, operations: make([]operation, 0, len(edits))}
+	for _, e := range edits {
+		if err := p.edit(e); err != nil {
+			return nil, err
+		}
+	}
+	patch, err := json.Marshal(p.operations, json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("writing the patch: %w", err)
+	}
+	return patch, nil
+}
+
+type patcher struct {
+	raw        []byte
+	object     map[string]any // raw, read when the first field is added
+	made       []string       // pointers of the objects that operations make
+	operations []operation
+}
+
+func (p *patcher) edit(e Edit) error {
+	switch {
+	case e.New == nil:
+		p.append("remove", e.Path.Pointer(), nil)
+		return nil
+	case e.Old != nil:
+		p.append("replace", e.Path.Pointer(), e.New)
+		return nil
+	}
+	if p.object == nil {
+		if err := json.Unmarshal(p.raw, &p.object); err != nil {
+			return fmt.Errorf("reading the object to patch: %w", fieldError(err))
+		}
+	}
+	p.add(e)
+	return nil
+}
+
+func (p *patcher) append(op, pointer string, value any) {
+	p.operations = append(p.operations, operation{Op: op, Path: pointer, Value: value})
+}
+
+// add sets a field that was not there. The first missing object on the way to it
+// becomes an operation of its own; a later field inside that object joins it.
+func (p *patcher) add(e Edit) {
+	parts := tokens(e.Path.Pointer())
+	last := len(parts) - 1
+	var at any = p.object
+	pointer := ""
+	for i, part := range parts[:last] {
+		next := child(at, part)
+		pointer += "/" + escape(part)
+		if next != nil {
+			at = next
+			continue
+		}
+		value := e.New
+		for j := last; j > i; j-- {
+			value = map[string]any{parts[j]: value}
+		}
+		setChild(at, part, value)
+		if !p.inside(pointer) {
+			p.append("add", pointer, value)
+			p.made = append(p.made, pointer+"/")
+		}
+		return
+	}
+	setChild(at, parts[last], e.New)
+	if !p.inside(e.Path.Pointer()) {
+		p.append("add", e.Path.Pointer(), e.New)
+	}
+}
+
+// inside reports whether an earlier operation makes an object around pointer.
+func (p *patcher) inside(pointer string) bool {
+	for _, prefix := range p.made {
+		if strings.HasPrefix(pointer, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func child(parent any, token string) any {
+	switch p := parent.(type) {
+	case map[string]any:
+		return p[token]
+	case []any:
+		if i, err := strconv.Atoi(token); err == nil && i >= 0 && i < len(p) {
+			return p[i]
+		}
+	}
+	return nil
+}
+
+func setChild(parent any, token string, value any) {
+	if p, ok := parent.(map[string]any); ok {
+		p[token] = value
+	}
+}

@@ -1,0 +1,100 @@
+package pod
+
+import (
+	"encoding/json"
+	"testing"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPatch(t *testing.T) {
+	spec := Path{}.Child("spec")
+	container := spec.Child("containers").Index(0)
+	context := container.Child("securityContext")
+	raw := `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"containers":[{"name":"c","image":"i","later":[1]}]}}`
+	for _, test := range []struct {
+		name  string
+		edits []Edit
+		patch string
+		want  string
+	}{
+		{name: "no edit, no patch", want: raw},
+		{
+			name:  "a value that is there is replaced",
+			edits: []Edit{{Path: container.Child("image"), Old: "i", New: "i@sha256:1"}},
+			patch: `[{"op":"replace","path":"/spec/containers/0/image","value":"i@sha256:1"}]`,
+			want:  `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"containers":[{"name":"c","image":"i@sha256:1","later":[1]}]}}`,
+		},
+		{
+			name:  "a key with a slash",
+			edits: []Edit{{Path: Path{}.Child("metadata").Child("annotations").Key("a/b"), Old: "1"}},
+			patch: `[{"op":"remove","path":"/metadata/annotations/a~1b"}]`,
+			want:  `{"future":{"kept":1},"metadata":{"annotations":{}},"spec":{"containers":[{"name":"c","image":"i","later":[1]}]}}`,
+		},
+		{
+			name: "missing parents are made once, and what follows joins them",
+			edits: []Edit{
+				{Path: context.Child("capabilities").Child("drop"), New: []string{"ALL"}},
+				{Path: context.Child("privileged"), New: false},
+				{Path: spec.Child("hostUsers"), New: false},
+			},
+			patch: `[{"op":"add","path":"/spec/containers/0/securityContext","value":{"capabilities":{"drop":["ALL"]},"privileged":false}},` +
+				`{"op":"add","path":"/spec/hostUsers","value":false}]`,
+			want: `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"hostUsers":false,"containers":[{"name":"c","image":"i","later":[1],` +
+				`"securityContext":{"privileged":false,"capabilities":{"drop":["ALL"]}}}]}}`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			patch, err := Patch([]byte(raw), test.edits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(patch) != test.patch {
+				t.Errorf("got patch %s, want %s", patch, test.patch)
+			}
+			got := []byte(raw)
+			if patch != nil {
+				operations, err := jsonpatch.DecodePatch(patch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err = operations.Apply(got); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(generic(t, []byte(test.want)), generic(t, got)); diff != "" {
+				t.Errorf("patched object (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPatchOfBrokenObject(t *testing.T) {
+	_, err := Patch([]byte(`{"spec":`), []Edit{{Path: Path{}.Child("spec").Child("x"), New: 1}})
+	if err == nil || err.Error() != "reading the object to patch: spec: unexpected EOF" {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestPath(t *testing.T) {
+	p := Path{}.Child("metadata").Child("annotations").Key("a~/b\n").Index(3)
+	if got, want := p.String(), `metadata.annotations["a~/b\n"][3]`; got != want {
+		t.Errorf("got text %s, want %s", got, want)
+	}
+	if got, want := p.Pointer(), "/metadata/annotations/a~0~1b\n/3"; got != want {
+		t.Errorf("got pointer %q, want %q", got, want)
+	}
+	if diff := cmp.Diff([]string{"metadata", "annotations", "a~/b\n", "3"}, tokens(p.Pointer())); diff != "" {
+		t.Errorf("tokens (-want +got):\n%s", diff)
+	}
+}
+
+func generic(t *testing.T, data []byte) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

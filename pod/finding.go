@@ -1,0 +1,24 @@
+package pod
+
+// Finding is what a rule says about one field of a workload.
+type Finding struct {
+	// Rule is the key of the policy section: podSecurity.
+	Rule string
+	// Check is the control inside the rule, for podSecurity the id that upstream
+	// gives it: capabilities_restricted. Empty where a rule has just one.
+	Check string
+	// Container is the container it is about, empty for the pod.
+	Container string
+	// Path is the field that has, or lacks, the value.
+	Path Path
+	// Value is the offending value, nil where the field is not set.
+	Value any
+	// Message says why the value is wrong, without a full stop: forbidden by Pod
+	// Security restricted:latest (privileged).
+	Message string
+	// Fix says what to write instead, as an imperative: set it to false.
+	Fix string
+	// NoAnswer marks a finding that stands for an answer which a registry did not
+	// give. What it leads to is the policy's onRegistryError.
+	NoAnswer bool
+}

@@ -1,0 +1,58 @@
+package pod
+
+import "k8s.io/apimachinery/pkg/runtime/schema"
+
+// Kind is one of the nine kinds that carry a pod template, the list that
+// pod-security-admission keeps (k8s.io/pod-security-admission/admission,
+// defaultPodSpecResources).
+type Kind struct {
+	Group, Version, Name string
+	// Resource is the plural name in lower case, as admission rules and RBAC use it.
+	Resource string
+	// template is where the pod template lies in the object. For a Pod it is the
+	// object itself, and template is empty.
+	template []string
+}
+
+// Kinds returns the nine kinds. The Pod comes first.
+func Kinds() []Kind {
+	return []Kind{
+		{Version: "v1", Name: "Pod", Resource: "pods"},
+		{Version: "v1", Name: "PodTemplate", Resource: "podtemplates", template: []string{"template"}},
+		{Version: "v1", Name: "ReplicationController", Resource: "replicationcontrollers", template: []string{"spec", "template"}},
+		{Group: "apps", Version: "v1", Name: "Deployment", Resource: "deployments", template: []string{"spec", "template"}},
+		{Group: "apps", Version: "v1", Name: "ReplicaSet", Resource: "replicasets", template: []string{"spec", "template"}},
+		{Group: "apps", Version: "v1", Name: "StatefulSet", Resource: "statefulsets", template: []string{"spec", "template"}},
+		{Group: "apps", Version: "v1", Name: "DaemonSet", Resource: "daemonsets", template: []string{"spec", "template"}},
+		{Group: "batch", Version: "v1", Name: "Job", Resource: "jobs", template: []string{"spec", "template"}},
+		{Group: "batch", Version: "v1", Name: "CronJob", Resource: "cronjobs", template: []string{"spec", "jobTemplate", "spec", "template"}},
+	}
+}
+
+// KindFor returns the kind for a group, version and kind, and whether it is one
+// of the nine.
+func KindFor(gvk schema.GroupVersionKind) (Kind, bool) {
+	for _, k := range Kinds() {
+		if k.Group == gvk.Group && k.Version == gvk.Version && k.Name == gvk.Kind {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// IsPod tells a Pod from the eight kinds that only carry its template.
+func (k Kind) IsPod() bool { return len(k.template) == 0 }
+
+// APIVersion is the kind's group and version as a manifest writes them.
+func (k Kind) APIVersion() string {
+	return schema.GroupVersion{Group: k.Group, Version: k.Version}.String()
+}
+
+// Template is the path of the pod template; the zero Path for a Pod.
+func (k Kind) Template() Path {
+	var p Path
+	for _, name := range k.template {
+		p = p.Child(name)
+	}
+	return p
+}
