@@ -1,6 +1,8 @@
 package pod
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,10 +32,5 @@ func IsBuiltIn(owner *metav1.OwnerReference) bool {
 	if err != nil {
 		return false
 	}
-	for _, k := range Kinds() {
-		if k.Group == gv.Group && k.Name == owner.Kind {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(kinds, func(k Kind) bool { return k.Group == gv.Group && k.Name == owner.Kind })
 }

@@ -107,7 +107,7 @@ func TestEveryKindIsSeenAlike(t *testing.T) {
 
 func TestDecodeAgreesWithTheStandardLibrary(t *testing.T) {
 	fill := randfill.NewWithSeed(1).NilChance(.4).NumElements(1, 3).MaxDepth(12).Funcs(
-		func(v *metav1.FieldsV1, _ randfill.Continue) { v.Raw = []byte(`{"f:spec":{}}`) },
+		func(v *metav1.FieldsV1, _ randfill.Continue) { v.SetRawBytes([]byte(`{"f:spec":{}}`)) },
 	)
 	kind := Kinds()[0]
 	for range 300 {
@@ -134,16 +134,26 @@ func TestDecodeAgreesWithTheStandardLibrary(t *testing.T) {
 
 func TestDecodeErrors(t *testing.T) {
 	for _, test := range []struct{ name, kind, data, want string }{
-		{"a number that is text", "Pod", `{"spec":{"containers":[{"ports":[{"containerPort":"http"}]}]}}`,
-			`decoding Pod: spec.containers[0].ports[0].containerPort: got a string, expected int32`},
-		{"a list that is an object", "Deployment", `{"spec":{"template":{"spec":{"containers":{}}}}}`,
-			`decoding Deployment: spec.template.spec.containers: got an object, expected a list`},
-		{"a quantity", "Pod", `{"spec":{"containers":[{"resources":{"limits":{"cpu":"much"}}}]}}`,
-			`decoding Pod: spec.containers[0].resources.limits.cpu: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`},
-		{"a repeated name", "Pod", `{"spec":{"hostNetwork":false,"hostNetwork":true}}`,
-			`decoding Pod: spec.hostNetwork: duplicate object member name`},
-		{"broken JSON", "Job", `{"spec":{"template":{"spec":{"containers":[{]}}}}`,
-			`decoding Job: spec.template.spec.containers[0]: invalid character ']' at start of value`},
+		{
+			"a number that is text", "Pod", `{"spec":{"containers":[{"ports":[{"containerPort":"http"}]}]}}`,
+			`decoding Pod: spec.containers[0].ports[0].containerPort: got a string, expected int32`,
+		},
+		{
+			"a list that is an object", "Deployment", `{"spec":{"template":{"spec":{"containers":{}}}}}`,
+			`decoding Deployment: spec.template.spec.containers: got an object, expected a list`,
+		},
+		{
+			"a quantity", "Pod", `{"spec":{"containers":[{"resources":{"limits":{"cpu":"much"}}}]}}`,
+			`decoding Pod: spec.containers[0].resources.limits.cpu: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`,
+		},
+		{
+			"a repeated name", "Pod", `{"spec":{"hostNetwork":false,"hostNetwork":true}}`,
+			`decoding Pod: spec.hostNetwork: duplicate object member name`,
+		},
+		{
+			"broken JSON", "Job", `{"spec":{"template":{"spec":{"containers":[{]}}}}`,
+			`decoding Job: spec.template.spec.containers[0]: invalid character ']' at start of value`,
+		},
 		{"nothing", "Pod", ``, `decoding Pod: at byte 0: unexpected EOF`},
 		{"not an object", "Pod", `[]`, `decoding Pod: the object: got a list, expected an object`},
 	} {

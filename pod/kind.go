@@ -1,6 +1,10 @@
 package pod
 
-import "k8s.io/apimachinery/pkg/runtime/schema"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
 
 // Kind is one of the nine kinds that carry a pod template, the list that
 // pod-security-admission keeps (k8s.io/pod-security-admission/admission,
@@ -14,27 +18,38 @@ type Kind struct {
 	template []string
 }
 
+// kinds is never changed.
+var kinds = []Kind{
+	{Version: "v1", Name: "Pod", Resource: "pods"},
+	{Version: "v1", Name: "PodTemplate", Resource: "podtemplates", template: []string{"template"}},
+	{Version: "v1", Name: "ReplicationController", Resource: "replicationcontrollers", template: []string{"spec", "template"}},
+	{Group: "apps", Version: "v1", Name: "Deployment", Resource: "deployments", template: []string{"spec", "template"}},
+	{Group: "apps", Version: "v1", Name: "ReplicaSet", Resource: "replicasets", template: []string{"spec", "template"}},
+	{Group: "apps", Version: "v1", Name: "StatefulSet", Resource: "statefulsets", template: []string{"spec", "template"}},
+	{Group: "apps", Version: "v1", Name: "DaemonSet", Resource: "daemonsets", template: []string{"spec", "template"}},
+	{Group: "batch", Version: "v1", Name: "Job", Resource: "jobs", template: []string{"spec", "template"}},
+	{Group: "batch", Version: "v1", Name: "CronJob", Resource: "cronjobs", template: []string{"spec", "jobTemplate", "spec", "template"}},
+}
+
 // Kinds returns the nine kinds. The Pod comes first.
-func Kinds() []Kind {
-	return []Kind{
-		{Version: "v1", Name: "Pod", Resource: "pods"},
-		{Version: "v1", Name: "PodTemplate", Resource: "podtemplates", template: []string{"template"}},
-		{Version: "v1", Name: "ReplicationController", Resource: "replicationcontrollers", template: []string{"spec", "template"}},
-		{Group: "apps", Version: "v1", Name: "Deployment", Resource: "deployments", template: []string{"spec", "template"}},
-		{Group: "apps", Version: "v1", Name: "ReplicaSet", Resource: "replicasets", template: []string{"spec", "template"}},
-		{Group: "apps", Version: "v1", Name: "StatefulSet", Resource: "statefulsets", template: []string{"spec", "template"}},
-		{Group: "apps", Version: "v1", Name: "DaemonSet", Resource: "daemonsets", template: []string{"spec", "template"}},
-		{Group: "batch", Version: "v1", Name: "Job", Resource: "jobs", template: []string{"spec", "template"}},
-		{Group: "batch", Version: "v1", Name: "CronJob", Resource: "cronjobs", template: []string{"spec", "jobTemplate", "spec", "template"}},
+func Kinds() []Kind { return slices.Clone(kinds) }
+
+// IsResource reports whether objects of a resource carry a pod template.
+func IsResource(group, resource string) bool {
+	for i := range kinds {
+		if kinds[i].Group == group && kinds[i].Resource == resource {
+			return true
+		}
 	}
+	return false
 }
 
 // KindFor returns the kind for a group, version and kind, and whether it is one
 // of the nine.
 func KindFor(gvk schema.GroupVersionKind) (Kind, bool) {
-	for _, k := range Kinds() {
-		if k.Group == gvk.Group && k.Version == gvk.Version && k.Name == gvk.Kind {
-			return k, true
+	for i := range kinds {
+		if k := &kinds[i]; k.Group == gvk.Group && k.Version == gvk.Version && k.Name == gvk.Kind {
+			return *k, true
 		}
 	}
 	return Kind{}, false

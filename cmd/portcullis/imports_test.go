@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/portcullis-dev/portcullis"
+
+// TestImportDirection keeps imports pointing one way:
+// cmd -> {webhook, audit, report} -> engine -> {mutate, validate} -> {policies, image, pod}.
+func TestImportDirection(t *testing.T) {
+	leaves := []string{"policies", "image", "pod", "pod/security"}
+	core := append([]string{"mutate", "validate"}, leaves...)
+	front := append([]string{"engine"}, core...)
+	mayImport := map[string][]string{
+		"pod":            nil,
+		"pod/security":   {"pod"},
+		"image":          nil,
+		"policies":       nil,
+		"mutate":         leaves,
+		"validate":       leaves,
+		"engine":         core,
+		"webhook":        front,
+		"cmd/portcullis": append([]string{"webhook"}, front...),
+	}
+	onlyIn := map[string][]string{
+		"github.com/google/go-containerregistry": {"image"},
+		"sigs.k8s.io/controller-runtime":         {"webhook", "cmd/portcullis"},
+	}
+	seen := map[string]bool{}
+	for name, imports := range listPackages(t) {
+		if top, _, _ := strings.Cut(name, "/"); top == "e2e" || top == "bench" {
+			// They drive the product from outside.
+			for _, path := range imports {
+				if own, ok := strings.CutPrefix(path, module+"/"); ok && !strings.HasPrefix(own, top+"/") {
+					t.Errorf("%s imports %s, and may import no package of the product", name, own)
+				}
+			}
+			continue
+		}
+		seen[name] = true
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("%s is not in the list of packages; say here what it may import", name)
+		}
+		for _, path := range imports {
+			if own, ok := strings.CutPrefix(path, module+"/"); ok && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s, want only %v", name, own, allowed)
+			}
+			for library, users := range onlyIn {
+				if strings.HasPrefix(path, library) && !slices.Contains(users, name) {
+					t.Errorf("%s imports %s, which is for %v", name, path, users)
+				}
+			}
+		}
+	}
+	for name := range mayImport {
+		if !seen[name] {
+			t.Errorf("%s is in the list and not in the module", name)
+		}
+	}
+}
+
+// listPackages returns the imports of each package of the module, without those
+// of its tests.
+func listPackages(t *testing.T) map[string][]string {
+	t.Helper()
+	output, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("listing packages: %s", exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := map[string][]string{}
+	for decoder := json.NewDecoder(strings.NewReader(string(output))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[strings.TrimPrefix(p.ImportPath, module+"/")] = p.Imports
+	}
+	return packages
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/webhook"
+)
+
+// noPreset is the value of --preset with which nothing is in force while the
+// cluster has no PodPolicy.
+const noPreset = "none"
+
+// serveFlags are the flags of the serve command as they are typed.
+type serveFlags struct {
+	kubeconfig     string
+	address        string
+	metricsAddress string
+	healthAddress  string
+	certDir        string
+	selfSigned     bool
+	secret         string
+	dnsNames       []string
+	policies       []string
+	preset         string
+	registries     string
+	shutdownDelay  time.Duration
+	logLevel       string
+	logFormat      string
+}
+
+func newServe(stderr io.Writer) *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer the API server's admission reviews",
+		Long: `Serve answers the API server's admission reviews at /mutate and /validate.
+
+The policies in force are the PodPolicy objects of the cluster, each change
+within a second. While there is none, a preset is in force: audit, which only
+watches. With --policy the files count instead of the cluster.`,
+		Example: `  portcullis serve --self-signed
+  portcullis serve --kubeconfig ~/.kube/config --cert-dir ./certs --policy policy.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			options, err := f.options(stderr)
+			if err != nil {
+				return usageError{err}
+			}
+			return webhook.Serve(cmd.Context(), options)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, else the service account of the pod)")
+	flags.StringVar(&f.address, "address", ":9443", "`host:port` to answer reviews on, with TLS")
+	flags.StringVar(&f.metricsAddress, "metrics-address", ":8080", "`host:port` of /metrics, 0 for none")
+	flags.StringVar(&f.healthAddress, "health-address", ":8081", "`host:port` of /healthz and /readyz, 0 for none")
+	flags.StringVar(&f.certDir, "cert-dir", "/run/portcullis/certs", "`folder` of tls.crt and tls.key, which are read again when they change")
+	flags.BoolVar(&f.selfSigned, "self-signed", false, "make and rotate the certificate in --cert-dir, and set the caBundle of the webhook configurations")
+	flags.StringVar(&f.secret, "secret", "portcullis-system/portcullis-certificate", "`namespace/name` of the Secret that keeps the self-signed certificate")
+	flags.StringSliceVar(&f.dnsNames, "dns-names", []string{"portcullis.portcullis-system.svc"}, "`names` that the self-signed certificate is for")
+	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies that count instead of the cluster's")
+	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
+	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
+	flags.DurationVar(&f.shutdownDelay, "shutdown-delay", 10*time.Second, "how long to go on answering after SIGTERM, while the API server turns to other replicas")
+	flags.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "text", "`format`: text or json")
+	return cmd
+}
+
+// options turns flags into what the webhook needs, with every file read.
+func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
+	o := webhook.Options{
+		Address: f.address, MetricsAddress: f.metricsAddress, HealthAddress: f.healthAddress,
+		CertDir: f.certDir, ShutdownDelay: f.shutdownDelay,
+	}
+	var errs []error
+	keep := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	var err error
+	o.Log, err = f.logger(stderr)
+	keep(err)
+	o.SelfSigned, err = f.certificate()
+	keep(err)
+	if len(f.policies) > 0 {
+		o.Policies, err = policies.LoadFiles(f.policies...)
+		keep(err)
+	}
+	if f.preset != noPreset {
+		preset, err := policies.Preset(f.preset)
+		keep(err)
+		o.Fallback = []*policies.PodPolicy{preset}
+	}
+	if f.registries != "" {
+		data, err := os.ReadFile(f.registries)
+		keep(err)
+		if err == nil {
+			o.Registries, err = image.LoadConfig(data, f.registries)
+			keep(err)
+		}
+	}
+	o.Config, err = restConfig(f.kubeconfig)
+	keep(err)
+	return o, errors.Join(errs...)
+}
+
+func (f *serveFlags) certificate() (*webhook.SelfSigned, error) {
+	if !f.selfSigned {
+		return nil, nil
+	}
+	namespace, name, ok := strings.Cut(f.secret, "/")
+	if !ok || namespace == "" || name == "" {
+		return nil, fmt.Errorf("reading --secret %q: want namespace/name", f.secret)
+	}
+	if len(f.dnsNames) == 0 {
+		return nil, errors.New("reading --dns-names: --self-signed needs at least one name")
+	}
+	return &webhook.SelfSigned{
+		Secret:     types.NamespacedName{Namespace: namespace, Name: name},
+		DNSNames:   f.dnsNames,
+		Validating: webhook.ConfigurationName,
+		Mutating:   webhook.ConfigurationName,
+	}, nil
+}
+
+func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	var errs []error
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		errs = append(errs, fmt.Errorf("reading --log-level %q: want debug, info, warn or error", f.logLevel))
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	switch f.logFormat {
+	case "text":
+	case "json":
+		handler = slog.NewJSONHandler(w, options)
+	default:
+		errs = append(errs, fmt.Errorf("reading --log-format %q: want text or json", f.logFormat))
+	}
+	return slog.New(handler), errors.Join(errs...)
+}
+
+// restConfig finds the API server as kubectl does, and in a pod as a pod does.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server (--kubeconfig): %w", err)
+	}
+	config.QPS = -1 // the API server's priority and fairness limits us, not ourselves
+	config.UserAgent = "portcullis/" + version
+	return config, nil
+}

@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/validate"
+)
+
+// Validate judges the workload as it stands by the checks of all matching
+// policies and by the labels of its namespace.
+func (p *Plan) Validate(image.Facts) Verdict {
+	v := p.judge(p.Workload)
+	if p.Old != nil && v.Denied() {
+		p.tolerateExisting(&v)
+	}
+	return v.strictest()
+}
+
+func (p *Plan) judge(w *pod.Workload) Verdict {
+	var v Verdict
+	honor, templates := false, policies.TemplatesWarn
+	for _, m := range p.matches {
+		s := m.Policy.PodSecurity
+		if s == nil {
+			continue
+		}
+		mode := m.ModeOf(s.Mode)
+		if !w.Kind.IsPod() && s.Templates == policies.TemplatesWarn {
+			mode = laxer(mode, policies.ModeWarn)
+		}
+		v.add(m, mode, validate.PodSecurity(p.engine.evaluator, w, s))
+		if s.HonorLabels {
+			honor = true
+			if s.Templates == policies.TemplatesDeny {
+				templates = policies.TemplatesDeny
+			}
+		}
+	}
+	if honor {
+		p.judgeByLabels(&v, w, templates)
+	}
+	return v
+}
+
+// judgeByLabels adds what the namespace's labels say. They mean what they mean
+// in Kubernetes whatever the mode of the policy that honours them.
+func (p *Plan) judgeByLabels(v *Verdict, w *pod.Workload, templates policies.TemplateAction) {
+	labels := validate.NamespaceLabels(p.engine.evaluator, w, p.Namespace.Labels)
+	v.LabelError = labels.Err
+	add := func(mode policies.Mode, findings []pod.Finding) {
+		for _, f := range findings {
+			v.Findings = append(v.Findings, Finding{Finding: f, Policy: p.labelPolicy(), Mode: mode})
+		}
+	}
+	if w.Kind.IsPod() || templates == policies.TemplatesDeny {
+		add(policies.ModeEnforce, labels.Enforce)
+	}
+	add(policies.ModeWarn, labels.Warn)
+	add(policies.ModeAudit, labels.Audit)
+}
+
+// labelPolicy stands in for a policy's name where a namespace's labels speak.
+func (p *Plan) labelPolicy() string { return "Namespace/" + p.Namespace.Name }
+
+// tolerateExisting turns denials into warnings where the same finding was there
+// before the update. It is not for a new pod image that the namespace's enforce
+// label forbids: Kubernetes judges that anew.
+func (p *Plan) tolerateExisting(v *Verdict) {
+	tolerant := map[string]bool{p.labelPolicy(): !p.Workload.Kind.IsPod() || !imagesChanged(p.Old, p.Workload)}
+	for _, m := range p.matches {
+		allow := m.Policy.ExistingViolations == policies.ExistingViolationsAllow
+		tolerant[m.Policy.Name] = allow
+		if s := m.Policy.PodSecurity; s != nil && s.HonorLabels && !allow {
+			tolerant[p.labelPolicy()] = false
+		}
+	}
+	before := map[string]bool{}
+	for _, f := range p.judge(p.Old).Findings {
+		before[identity(f)] = true
+	}
+	grown := hasNewContainer(p.Old, p.Workload)
+	for i, f := range v.Findings {
+		// What the pod lacks for all containers, a new container lacks anew.
+		anew := grown && f.Container == "" && f.Value == nil
+		if f.Mode == policies.ModeEnforce && tolerant[f.Policy] && before[identity(f)] && !anew {
+			v.Findings[i].Mode, v.Findings[i].Existing = policies.ModeWarn, true
+		}
+	}
+}
+
+// identity is what makes two findings the same although lists have shifted.
+func identity(f Finding) string {
+	return fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%v", f.Policy, f.Rule, f.Check, f.Container, f.Value)
+}
+
+func imagesChanged(old, updated *pod.Workload) bool {
+	images := map[string]bool{}
+	for c := range old.Containers() {
+		images[c.Name+"\x00"+c.Image] = true
+	}
+	for c := range updated.Containers() {
+		if !images[c.Name+"\x00"+c.Image] {
+			return true
+		}
+	}
+	return false
+}
+
+func hasNewContainer(old, updated *pod.Workload) bool {
+	names := map[string]bool{}
+	for c := range old.Containers() {
+		names[c.Name] = true
+	}
+	for c := range updated.Containers() {
+		if !names[c.Name] {
+			return true
+		}
+	}
+	return false
+}
+
+// maxValue bounds how much of an offending value a message quotes, in bytes.
+const maxValue = 200
+
+// quote writes a value as JSON does, and text so that no control character of it
+// reaches a terminal or a log.
+func quote(value any) string {
+	if text, ok := value.(string); ok {
+		return shorten(strconv.Quote(text))
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return shorten(strconv.Quote(fmt.Sprint(value)))
+	}
+	return shorten(string(data))
+}
+
+func shorten(s string) string {
+	if len(s) <= maxValue {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxValue], "") + "..."
+}

@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// Finding is what one policy says about one field of a workload, and how serious
+// it is about it.
+type Finding struct {
+	pod.Finding
+	// Policy is the name of the policy, or Namespace/NAME for what the labels
+	// pod-security.kubernetes.io/* of the namespace say.
+	Policy string
+	// Mode says what the finding leads to: Enforce denies, Warn warns, Audit is
+	// only recorded.
+	Mode policies.Mode
+	// Existing marks a finding that was there before an update and is tolerated:
+	// existingViolations is Allow.
+	Existing bool
+}
+
+// Verdict is the outcome of a review.
+type Verdict struct {
+	// Edits are the changes that mutators made, in their order.
+	Edits []pod.Edit
+	// Findings are what is wrong, the strictest first.
+	Findings []Finding
+	// LabelError is what is wrong with the namespace's Pod Security labels.
+	LabelError error
+}
+
+// Denied reports whether a finding denies the workload.
+func (v Verdict) Denied() bool {
+	return slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Mode == policies.ModeEnforce })
+}
+
+// With are the findings of one mode.
+func (v Verdict) With(mode policies.Mode) []Finding {
+	var findings []Finding
+	for _, f := range v.Findings {
+		if f.Mode == mode {
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}
+
+// add takes findings of one policy into the verdict. A mode for which a finding
+// stands without an answer from a registry is bounded by onRegistryError.
+func (v *Verdict) add(m policies.Match, mode policies.Mode, findings []pod.Finding) {
+	for _, f := range findings {
+		bounded := mode
+		if f.NoAnswer {
+			bounded = laxer(mode, modeOnRegistryError(m.Policy.OnRegistryError))
+		}
+		v.Findings = append(v.Findings, Finding{Finding: f, Policy: m.Policy.Name, Mode: bounded})
+	}
+}
+
+func modeOnRegistryError(a policies.RegistryErrorAction) policies.Mode {
+	switch a {
+	case policies.RegistryErrorAllow:
+		return policies.ModeAudit
+	case policies.RegistryErrorWarn:
+		return policies.ModeWarn
+	default:
+		return policies.ModeEnforce
+	}
+}
+
+func laxer(a, b policies.Mode) policies.Mode {
+	if a.StricterThan(b) {
+		return b
+	}
+	return a
+}
+
+// strictest orders findings by mode, and of several that say the same about one
+// field keeps the strictest.
+func (v Verdict) strictest() Verdict {
+	if len(v.Findings) < 2 {
+		return v
+	}
+	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
+		switch {
+		case a.Mode.StricterThan(b.Mode):
+			return -1
+		case b.Mode.StricterThan(a.Mode):
+			return 1
+		}
+		return 0
+	})
+	seen := make(map[string]bool, len(v.Findings))
+	v.Findings = slices.DeleteFunc(v.Findings, func(f Finding) bool {
+		key := f.Rule + "\x00" + f.Check + "\x00" + f.Path.String()
+		defer func() { seen[key] = true }()
+		return seen[key]
+	})
+	return v
+}
+
+// String is the finding in one line: policy, rule, container, field, value and
+// what to write instead.
+func (f Finding) String() string {
+	rule := f.Rule
+	if f.Check != "" {
+		rule += "/" + f.Check
+	}
+	container := ""
+	if f.Container != "" {
+		container = fmt.Sprintf("container %q: ", f.Container)
+	}
+	value := "is not set"
+	if f.Value != nil {
+		value = "is " + quote(f.Value)
+	}
+	return fmt.Sprintf("%s: %s: %s%s %s: %s. Fix: %s.", f.Policy, rule, container, f.Path, value, f.Message, f.Fix)
+}

@@ -1,0 +1,272 @@
+package mutate
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/randfill"
+
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/pod"
+)
+
+var (
+	digestA = "sha256:" + strings.Repeat("a", 64)
+	digestB = "sha256:" + strings.Repeat("b", 64)
+)
+
+func TestDigests(t *testing.T) {
+	const object = `apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      initContainers:
+      - {name: init, image: "busybox:1.36"}
+      - {name: side, image: "proxy", restartPolicy: Always}
+      containers:
+      - {name: app, image: "registry.example.com/app:1"}
+      - {name: pinned, image: "registry.example.com/app:1@%s"}
+      - {name: later}
+      volumes:
+      - {name: model, image: {reference: "registry.example.com/model:7"}}
+`
+	w := decode(t, fmt.Sprintf(object, digestB))
+	facts := image.Facts{
+		"busybox:1.36":                 {Digest: digestA},
+		"proxy":                        {Digest: digestA},
+		"registry.example.com/app:1":   {Digest: digestA},
+		"registry.example.com/model:7": {Digest: digestB},
+	}
+	s := Scope{Workload: w}
+	needs := map[string]bool{}
+	for _, n := range DigestNeeds(s) {
+		needs[n.Image] = n.Digest
+	}
+	for name := range facts {
+		if !needs[name] {
+			t.Errorf("got no need for the digest of %s, want one", name)
+		}
+	}
+	if len(needs) != len(facts) {
+		t.Errorf("got needs %v, want those of %v", needs, facts)
+	}
+	edits, findings := twice(t, s, facts)
+	if len(findings) > 0 {
+		t.Errorf("got findings %v, want none", findings)
+	}
+	want := []string{
+		"spec.template.spec.initContainers[0].image busybox:1.36@" + digestA,
+		"spec.template.spec.initContainers[1].image proxy:latest@" + digestA,
+		"spec.template.spec.containers[0].image registry.example.com/app:1@" + digestA,
+		"spec.template.spec.volumes[0].image.reference registry.example.com/model:7@" + digestB,
+	}
+	if diff := cmp.Diff(want, edits); diff != "" {
+		t.Errorf("edits (-want +got):\n%s", diff)
+	}
+}
+
+func TestDigestsStick(t *testing.T) {
+	const object = "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: %s, image: '%s'}]\n"
+	for _, test := range []struct{ name, oldName, old, updated, want string }{
+		{"the same tag keeps its digest", "app", "docker.io/library/app:1@" + digestB, "app:1", "app:1@" + digestB},
+		{"another tag is resolved", "app", "app:1@" + digestB, "app:2", "app:2@" + digestA},
+		{"another repository is resolved", "app", "other/app:1@" + digestB, "app:1", "app:1@" + digestA},
+		{"another container is resolved", "web", "app:1@" + digestB, "app:1", "app:1@" + digestA},
+		{"a tag that was not pinned is resolved", "app", "app:1", "app:1", "app:1@" + digestA},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := Scope{
+				Workload: decode(t, fmt.Sprintf(object, "app", test.updated)),
+				Old:      decode(t, fmt.Sprintf(object, test.oldName, test.old)),
+			}
+			asked := len(DigestNeeds(s)) > 0
+			if resolved := strings.HasSuffix(test.want, digestA); asked != resolved {
+				t.Errorf("got asked %v, want %v", asked, resolved)
+			}
+			twice(t, s, image.Facts{test.updated: {Digest: digestA}})
+			if got := s.Workload.Spec.Containers[0].Image; got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDigestsWithoutAnAnswer(t *testing.T) {
+	const object = "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: app, image: '%s'}]\n"
+	for _, test := range []struct {
+		name, image string
+		facts       image.Facts
+		message     string
+		fix         string
+		noAnswer    bool
+	}{
+		{
+			name: "the registry does not answer", image: "app:1",
+			facts:   image.Facts{"app:1": {Err: &image.Error{Reason: image.Timeout, Image: "app:1", Host: "docker.io"}}},
+			message: `cannot be pinned to a digest: image "app:1" cannot be looked up: registry "docker.io" did not answer in time`,
+			fix:     "add its digest (@sha256:...)", noAnswer: true,
+		}, {
+			name: "what the kubelet refuses", image: "EVIL//x",
+			facts:   image.Facts{"EVIL//x": {Err: &image.Error{Reason: image.InvalidReference, Image: "EVIL//x"}}},
+			message: "is not an image reference that a kubelet accepts",
+			fix:     "write it as [registry/]repository[:tag][@sha256:digest]",
+		}, {
+			name: "no registry was asked", image: "app:1",
+			message: "names a tag, and no registry was asked for its digest",
+			fix:     "add its digest (@sha256:...)", noAnswer: true,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := Scope{Workload: decode(t, fmt.Sprintf(object, test.image))}
+			edits, findings := twice(t, s, test.facts)
+			if len(edits) > 0 {
+				t.Errorf("got edits %v, want none", edits)
+			}
+			want := []pod.Finding{{
+				Rule: DigestsRule, Container: "app", Path: s.Workload.SpecPath().Child("containers").Index(0).Child("image"),
+				Value: test.image, Message: test.message, Fix: test.fix, NoAnswer: test.noAnswer,
+			}}
+			if diff := cmp.Diff(want, findings, cmp.AllowUnexported(pod.Path{})); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+			if got := len(Unpinned(s)); got != 1 {
+				t.Errorf("got %d findings of a policy that watches, want 1", got)
+			}
+		})
+	}
+}
+
+// TestDigestsChangeNothingElse pins pods full of random content and holds the
+// patched raw object against the mutated one.
+func TestDigestsChangeNothingElse(t *testing.T) {
+	fill := randfill.NewWithSeed(7).NilChance(.5).NumElements(1, 3).MaxDepth(10)
+	for range 200 {
+		object := corev1.Pod{}
+		fill.Fill(&object.Spec)
+		object.APIVersion, object.Kind = "v1", "Pod"
+		facts := image.Facts{}
+		name := func(kind string, i int) string {
+			n := fmt.Sprintf("registry.example.com/%s%d:1", kind, i)
+			facts[n] = image.Fact{Digest: digestA}
+			return n
+		}
+		for i := range object.Spec.Containers {
+			object.Spec.Containers[i].Image = name("c", i)
+		}
+		for i := range object.Spec.InitContainers {
+			object.Spec.InitContainers[i].Image = name("i", i)
+		}
+		for i := range object.Spec.EphemeralContainers {
+			object.Spec.EphemeralContainers[i].Image = name("e", i)
+		}
+		for i := range object.Spec.Volumes {
+			if v := object.Spec.Volumes[i].Image; v != nil {
+				v.Reference = name("v", i)
+			}
+		}
+		raw := withUnknownField(t, object)
+		w, err := pod.Decode(pod.Kinds()[0], raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r Recorder
+		if findings := Digests(&r, Scope{Workload: w}, facts); len(findings) > 0 {
+			t.Fatalf("got findings %v, want none", findings)
+		}
+		if len(r.Edits()) != len(facts) {
+			t.Fatalf("got %d edits for %d images", len(r.Edits()), len(facts))
+		}
+		patched := apply(t, raw, r.Edits())
+		if !strings.Contains(string(patched), `"fromTheFuture"`) {
+			t.Fatal("an unknown field got lost")
+		}
+		again, err := pod.Decode(pod.Kinds()[0], patched)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(w.Spec, again.Spec); diff != "" {
+			t.Fatalf("spec (-mutated +patched):\n%s", diff)
+		}
+	}
+}
+
+// twice runs the mutator two times and requires that the second finds nothing
+// left to edit.
+func twice(t *testing.T, s Scope, facts image.Facts) (edits []string, findings []pod.Finding) {
+	t.Helper()
+	var first, second Recorder
+	findings = Digests(&first, s, facts)
+	for _, e := range first.Edits() {
+		edits = append(edits, fmt.Sprintf("%s %v", e.Path, e.New))
+	}
+	if Digests(&second, s, facts); len(second.Edits()) > 0 {
+		t.Errorf("got edits %v in a second pass, want none", second.Edits())
+	}
+	return edits, findings
+}
+
+func withUnknownField(t *testing.T, object any) []byte {
+	t.Helper()
+	data, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var generic map[string]any
+	if err := json.Unmarshal(data, &generic); err != nil {
+		t.Fatal(err)
+	}
+	generic["spec"].(map[string]any)["fromTheFuture"] = map[string]any{"containers": []int{1}}
+	if data, err = json.Marshal(generic); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func apply(t *testing.T, raw []byte, edits []pod.Edit) []byte {
+	t.Helper()
+	patch, err := pod.Patch(raw, edits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patch == nil {
+		return raw
+	}
+	operations, err := jsonpatch.DecodePatch(patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patched, err := operations.Apply(raw)
+	if err != nil {
+		t.Fatalf("applying %s: %v", patch, err)
+	}
+	return patched
+}
+
+func decode(t testing.TB, manifest string) *pod.Workload {
+	t.Helper()
+	w, err := pod.DecodeYAML([]byte(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func BenchmarkDigests(b *testing.B) {
+	facts := image.Facts{"app:1": {Digest: digestA}, "proxy:1": {Digest: digestB}}
+	w := decode(b, "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: app, image: 'app:1'}, {name: proxy, image: 'proxy:1'}]\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		w.Spec.Containers[0].Image, w.Spec.Containers[1].Image = "app:1", "proxy:1"
+		var r Recorder
+		Digests(&r, Scope{Workload: w}, facts)
+		if _, err := pod.Patch(nil, r.Edits()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/portcullis-dev/portcullis/engine"
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// gatherer finds facts about images, all at once and within the deadline.
+type gatherer interface {
+	Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
+}
+
+// namespaceGetter returns a namespace by name, the newest there is.
+type namespaceGetter interface {
+	GetNamespace(ctx context.Context, name string) (*corev1.Namespace, error)
+}
+
+// admission answers reviews of workloads.
+type admission struct {
+	engine     *engine.Engine
+	policies   func() *policies.Set
+	namespaces namespaceGetter
+	images     gatherer
+	metrics    *metrics
+	log        *slog.Logger
+}
+
+// mutate answers the mutating webhook: a patch, or a denial where something that
+// has to be set cannot be.
+func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
+	plan, response := a.plan(ctx, req)
+	if plan == nil {
+		return response
+	}
+	var facts image.Facts
+	if needs := plan.MutationNeeds(); len(needs) > 0 {
+		facts = a.images.Gather(ctx, needs, image.Credentials{})
+	}
+	verdict := plan.Mutate(facts)
+	patch, err := pod.Patch(req.Object, verdict.Edits)
+	if err != nil {
+		return unreadable(err)
+	}
+	response = a.respond(plan, verdict)
+	if response.Allowed && patch != nil {
+		kind := admissionv1.PatchTypeJSONPatch
+		response.Patch, response.PatchType = patch, &kind
+	}
+	return response
+}
+
+// validate answers the validating webhook, for what all mutating webhooks left.
+func (a *admission) validate(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
+	plan, response := a.plan(ctx, req)
+	if plan == nil {
+		return response
+	}
+	return a.respond(plan, plan.Validate(nil))
+}
+
+// plan reads the request and finds the policies for it. Where there is nothing
+// to decide, or the request cannot be judged, there is no plan but a response.
+func (a *admission) plan(ctx context.Context, req *request) (*engine.Plan, *admissionv1.AdmissionResponse) {
+	if !isWorkload(req) || !judged(req) {
+		return nil, allowed()
+	}
+	review, err := decodeObjects(req)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	namespace, err := a.namespaces.GetNamespace(ctx, req.Namespace)
+	if err != nil {
+		// Without the namespace it is not known which policies match. Passing over
+		// those that select by namespace would switch them off (CVE-2025-46342).
+		a.log.Error("looking up a namespace", "namespace", req.Namespace, "err", err)
+		return nil, failed(fmt.Sprintf("Portcullis cannot look up namespace %q and refuses what it cannot judge; try again", req.Namespace))
+	}
+	review.Namespace = engine.Namespace{Name: namespace.Name, Labels: namespace.Labels}
+	return a.engine.Plan(review, a.policies()), nil
+}
+
+// judged reports whether a request can change what a workload runs. Subresources
+// of pods are evaluated unless they are known to be harmless, so that one that a
+// newer API server adds is not a way around the rules.
+func judged(req *request) bool {
+	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
+		return false
+	}
+	if req.Resource.Resource != "pods" {
+		return req.Subresource == "" // scale and status leave the template alone
+	}
+	switch req.Subresource {
+	// The list of k8s.io/pod-security-admission/admission, ignoredPodSubresources.
+	case "exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status":
+		return false
+	}
+	return true
+}
+
+func isWorkload(req *request) bool {
+	return pod.IsResource(req.Resource.Group, req.Resource.Resource)
+}
+
+// decodeObjects reads the object and, on an update, what it replaces.
+func decodeObjects(req *request) (engine.Review, error) {
+	gvk := schema.GroupVersionKind(req.Kind)
+	kind, ok := pod.KindFor(gvk)
+	if !ok {
+		return engine.Review{}, fmt.Errorf("cannot judge a %s in %s/%s: expected one of the kinds that carry a pod template", gvk, req.Resource.Resource, req.Subresource)
+	}
+	review := engine.Review{Subresource: req.Subresource}
+	var err error
+	if review.Workload, err = decodeObject(kind, req.Object); err != nil {
+		return review, err
+	}
+	if req.Operation == admissionv1.Update {
+		review.Old, err = decodeObject(kind, req.OldObject)
+	}
+	return review, err
+}
+
+func decodeObject(kind pod.Kind, data jsontext.Value) (*pod.Workload, error) {
+	if len(data) == 0 || data.Kind() == 'n' {
+		return nil, errors.New("the review has no object, or is of an update and has no old object")
+	}
+	return pod.Decode(kind, data)
+}
+
+// respond writes a verdict as the API server passes it on: denials to the user,
+// warnings to kubectl, the rest to the audit log.
+func (a *admission) respond(plan *engine.Plan, v engine.Verdict) *admissionv1.AdmissionResponse {
+	a.metrics.verdict(v)
+	response := allowed()
+	if v.Denied() {
+		response = denied(denial(plan.Workload, v.With(policies.ModeEnforce)))
+		a.log.Debug("denied", "kind", plan.Workload.Kind.Name, "namespace", plan.Namespace.Name,
+			"name", plan.Workload.DisplayName(), "message", response.Result.Message)
+	} else {
+		for _, f := range v.With(policies.ModeWarn) {
+			response.Warnings = append(response.Warnings, warning(f))
+		}
+	}
+	response.AuditAnnotations = auditAnnotations(v)
+	return response
+}
+
+// maxListed bounds the findings in one message. A pod with forty containers is
+// wrong in the same way forty times.
+const maxListed = 20
+
+func denial(w *pod.Workload, findings []engine.Finding) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %q is refused:", w.Kind.Name, w.DisplayName())
+	for i, f := range findings {
+		if i == maxListed {
+			fmt.Fprintf(&b, "\n- and %d more", len(findings)-maxListed)
+			break
+		}
+		b.WriteString("\n- " + f.String())
+	}
+	return b.String()
+}
+
+func warning(f engine.Finding) string {
+	if f.Existing {
+		return "tolerated because it was so before: " + f.String()
+	}
+	return f.String()
+}
+
+// maxAnnotation bounds an audit annotation, in bytes.
+const maxAnnotation = 4 << 10
+
+// auditAnnotations is what the API server's audit log keeps about a verdict. It
+// puts the webhook's name before the keys.
+func auditAnnotations(v engine.Verdict) map[string]string {
+	annotations := map[string]string{}
+	if len(v.Findings) > 0 {
+		annotations["findings"] = joined(v.Findings, func(f engine.Finding) string { return string(f.Mode) + ": " + f.String() })
+	}
+	if len(v.Edits) > 0 {
+		annotations["edits"] = joined(v.Edits, func(e pod.Edit) string { return fmt.Sprintf("%s: %v -> %v", e.Path, e.Old, e.New) })
+	}
+	if v.LabelError != nil {
+		annotations["namespace-labels-error"] = v.LabelError.Error()
+	}
+	return annotations
+}
+
+func joined[T any](list []T, text func(T) string) string {
+	var b strings.Builder
+	for i, e := range list {
+		line := text(e)
+		if b.Len()+len(line) > maxAnnotation {
+			fmt.Fprintf(&b, "and %d more", len(list)-i)
+			break
+		}
+		b.WriteString(line + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

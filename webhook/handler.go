@@ -1,0 +1,121 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+)
+
+const (
+	// maxBody bounds a review, in bytes. An update of an object close to etcd's
+	// limit of 1.5 MiB comes with the old object and managed fields of both.
+	maxBody = 7 << 20
+	// maxDeadline bounds one review, whatever the API server allows for it.
+	maxDeadline = 10 * time.Second
+	// deadlineMargin is kept back for the way of the answer.
+	deadlineMargin = 200 * time.Millisecond
+)
+
+// endpoint serves reviews: it turns bytes into a request and a response into
+// bytes, and bounds both in size and time.
+type endpoint struct {
+	name     string // metric label
+	admit    func(context.Context, *request) *admissionv1.AdmissionResponse
+	metrics  *metrics
+	log      *slog.Logger
+	draining *atomic.Bool
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	if e.draining.Load() {
+		// Makes the API server open its next connection to another replica.
+		w.Header().Set("Connection", "close")
+	}
+	body, status, err := readBody(w, r)
+	if err != nil {
+		e.reject(w, status, err)
+		return
+	}
+	req, err := decodeReview(body)
+	if err != nil {
+		e.reject(w, http.StatusBadRequest, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), deadline(r.URL.Query().Get("timeout")))
+	defer cancel()
+	response := e.recoverAdmit(ctx, req)
+	answer, err := encodeReview(req.UID, response)
+	if err != nil {
+		e.reject(w, http.StatusInternalServerError, fmt.Errorf("encoding the answer: %w", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if _, err := w.Write(answer); err != nil {
+		e.log.Debug("writing the answer", "err", err)
+	}
+	e.metrics.review(e.name, req, response, time.Since(start))
+}
+
+// reject answers what is not a review. The API server takes it for a failed call
+// and applies the webhook's failurePolicy.
+func (e *endpoint) reject(w http.ResponseWriter, status int, err error) {
+	e.metrics.rejected.WithLabelValues(e.name).Inc()
+	e.log.Warn("refusing what is not a review", "endpoint", e.name, "err", err)
+	http.Error(w, err.Error(), status)
+}
+
+// recoverAdmit turns a panic into a denial: a dropped connection would be retried
+// or, with failurePolicy Ignore, let through (CVE-2026-41485).
+func (e *endpoint) recoverAdmit(ctx context.Context, req *request) (response *admissionv1.AdmissionResponse) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			e.metrics.panics.Inc()
+			e.log.Error("panic while judging", "cause", cause, "resource", req.Resource.Resource,
+				"namespace", req.Namespace, "name", req.Name, "stack", string(debug.Stack()))
+			response = failed("Portcullis failed while judging this object and refuses it; the log of its pods has the cause")
+		}
+	}()
+	return e.admit(ctx, req)
+}
+
+// readBody returns the body of a POST of JSON, or the status to refuse it with.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+	if r.Method != http.MethodPost {
+		return nil, http.StatusMethodNotAllowed, fmt.Errorf("got method %s, want POST", r.Method)
+	}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("got content type %q, want application/json", r.Header.Get("Content-Type"))
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the review is larger than %d bytes", maxBody)
+	case err != nil:
+		return nil, http.StatusBadRequest, fmt.Errorf("reading the review: %w", err)
+	}
+	return body, 0, nil
+}
+
+// deadline is how long a review may take, from the timeout that the API server
+// names in the URL. The API server rounds what is left of it up to a full
+// second, so that up to a second of it is already gone
+// (k8s.io/apiserver/pkg/admission/plugin/webhook/validating/dispatcher.go).
+func deadline(timeout string) time.Duration {
+	d, err := time.ParseDuration(timeout)
+	if err != nil || d <= 0 {
+		return maxDeadline
+	}
+	return min(max(d-time.Second-deadlineMargin, d/4), maxDeadline)
+}

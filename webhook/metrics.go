@@ -1,0 +1,94 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/portcullis-dev/portcullis/engine"
+)
+
+// metrics are the figures about admission. Every label has a short, bounded list
+// of values; names of objects are in the audit log.
+type metrics struct {
+	reviews  *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	findings *prometheus.CounterVec
+	rejected *prometheus.CounterVec
+	panics   prometheus.Counter
+	policies prometheus.Gauge
+	invalid  prometheus.Gauge
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_admission_reviews_total",
+			Help: "Admission reviews answered, by endpoint (mutate, validate), resource, operation and verdict (allowed, denied, error).",
+		}, []string{"endpoint", "resource", "operation", "verdict"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "portcullis_admission_duration_seconds",
+			Help:    "Time to answer an admission review, by endpoint.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, .5, 1, 2.5, 5, 10},
+		}, []string{"endpoint"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_admission_findings_total",
+			Help: "Findings in answered reviews, by rule, check and mode (Enforce, Warn, Audit).",
+		}, []string{"rule", "check", "mode"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_admission_rejected_total",
+			Help: "Requests that are not admission reviews, by endpoint.",
+		}, []string{"endpoint"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "portcullis_admission_panics_total",
+			Help: "Panics while judging; each one denied the object.",
+		}),
+		policies: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "portcullis_policies",
+			Help: "Policies in force.",
+		}),
+		invalid: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "portcullis_policies_invalid",
+			Help: "Policies whose newest version is invalid; the last valid version of each stays in force.",
+		}),
+	}
+	registry.MustRegister(m.reviews, m.duration, m.findings, m.rejected, m.panics, m.policies, m.invalid)
+	return m
+}
+
+func (m *metrics) review(endpoint string, req *request, response *admissionv1.AdmissionResponse, took time.Duration) {
+	verdict := "allowed"
+	switch {
+	case response.Allowed:
+	case response.Result != nil && response.Result.Code >= 500:
+		verdict = "error"
+	default:
+		verdict = "denied"
+	}
+	m.reviews.WithLabelValues(endpoint, resourceLabel(req), operationLabel(req), verdict).Inc()
+	m.duration.WithLabelValues(endpoint).Observe(took.Seconds())
+}
+
+func (m *metrics) verdict(v engine.Verdict) {
+	for _, f := range v.Findings {
+		m.findings.WithLabelValues(f.Rule, f.Check, string(f.Mode)).Inc()
+	}
+}
+
+// resourceLabel bounds the label to what is registered: anybody who reaches the
+// port can send a review.
+func resourceLabel(req *request) string {
+	if isNamespace(req) || isWorkload(req) {
+		return req.Resource.Resource
+	}
+	return "other"
+}
+
+func operationLabel(req *request) string {
+	switch req.Operation {
+	case admissionv1.Create, admissionv1.Update:
+		return string(req.Operation)
+	}
+	return "other"
+}

@@ -1,0 +1,272 @@
+// Package webhook carries admission reviews between the API server and the
+// engine, and keeps what stands around that from taking the cluster down:
+// certificates, deadlines, readiness, draining, metrics.
+//
+// Without it a slow registry, an expired certificate or a rolling update would
+// stop pods from being created, or let bad ones through unseen.
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/portcullis-dev/portcullis/engine"
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// The paths that the webhook configurations name.
+const (
+	MutatePath   = "/mutate"
+	ValidatePath = "/validate"
+)
+
+// ConfigurationName is the name of the MutatingWebhookConfiguration and of the
+// ValidatingWebhookConfiguration in the manifests.
+const ConfigurationName = "portcullis"
+
+// Options configure Serve. Zero values are the defaults, except where one is
+// required.
+type Options struct {
+	// Config reaches the API server. Required.
+	Config *rest.Config
+	// Address is where reviews are answered, host:port. Required.
+	Address string
+	// MetricsAddress and HealthAddress are host:port, or "0" to not listen.
+	// Required.
+	MetricsAddress, HealthAddress string
+	// CertDir has tls.crt and tls.key, which are read again when they change.
+	// Required.
+	CertDir string
+	// SelfSigned makes what is in CertDir. Nil: somebody else puts it there.
+	SelfSigned *SelfSigned
+	// Policies are in force in the place of the cluster's, which are not watched.
+	Policies []*policies.PodPolicy
+	// Fallback is in force while the cluster has no PodPolicy.
+	Fallback []*policies.PodPolicy
+	// Registries says how registries are reached.
+	Registries image.Config
+	// ShutdownDelay is how long reviews are answered after ctx ends, while
+	// endpoints and connections move to other replicas. Zero: not at all.
+	ShutdownDelay time.Duration
+	// Log takes what an admin should know. Required.
+	Log *slog.Logger
+}
+
+// Serve answers admission reviews until ctx ends, and returns once it has
+// drained: unready first, still answering for ShutdownDelay, then waiting for
+// the requests under way.
+func Serve(ctx context.Context, o Options) error {
+	ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
+	mgr, err := newManager(o)
+	if err != nil {
+		return err
+	}
+	s := &server{options: o, manager: mgr, metrics: newMetrics(ctrlmetrics.Registry)}
+	if err := s.setUp(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// newManager makes the manager of the API connections: caches of namespaces and
+// policies, and the metrics and health endpoints.
+func newManager(o Options) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("registering core types: %w", err)
+	}
+	if err := policies.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("registering policy types: %w", err)
+	}
+	shared := true
+	objects := map[client.Object]cache.ByObject{
+		&corev1.Namespace{}: {UnsafeDisableDeepCopy: &shared}, // read in each review, never changed
+	}
+	if s := o.SelfSigned; s != nil {
+		objects[&corev1.Secret{}] = cache.ByObject{
+			Namespaces: map[string]cache.Config{s.Secret.Namespace: {}},
+			Field:      fields.OneTermEqualSelector("metadata.name", s.Secret.Name),
+		}
+	}
+	mgr, err := ctrl.NewManager(o.Config, ctrl.Options{
+		Scheme:                 scheme,
+		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: objects},
+		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress: o.HealthAddress,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server: %w", err)
+	}
+	return mgr, nil
+}
+
+type server struct {
+	options  Options
+	manager  manager.Manager
+	metrics  *metrics
+	draining atomic.Bool
+	loaded   func() bool // whether the policies are
+}
+
+// setUp gives the manager everything it has to run.
+func (s *server) setUp(ctx context.Context) error {
+	core, err := engine.New()
+	if err != nil {
+		return err
+	}
+	set, err := s.policySource(ctx)
+	if err != nil {
+		return err
+	}
+	s.loaded = func() bool { return set() != nil }
+	// Asking for the informer now makes the manager wait for it.
+	if _, err := s.manager.GetCache().GetInformer(ctx, &corev1.Namespace{}, cache.BlockUntilSynced(false)); err != nil {
+		return fmt.Errorf("watching namespaces: %w", err)
+	}
+	lookup := namespaces{cached: s.manager.GetCache(), live: s.manager.GetAPIReader()}
+	labels, err := newLabelAdmission(lookup, core.PodSecurity())
+	if err != nil {
+		return err
+	}
+	a := &admission{
+		engine: core, policies: set, namespaces: lookup, metrics: s.metrics, log: s.options.Log,
+		images: image.New(s.options.Registries, image.Options{Metrics: ctrlmetrics.Registry}),
+	}
+	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
+		if isNamespace(req) {
+			return labels.admit(ctx, req)
+		}
+		return a.validate(ctx, req)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(MutatePath, s.endpoint("mutate", a.mutate))
+	mux.Handle(ValidatePath, s.endpoint("validate", validate))
+	return s.addServer(ctx, mux)
+}
+
+func (s *server) endpoint(name string, admit func(context.Context, *request) *admissionv1.AdmissionResponse) http.Handler {
+	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining}
+}
+
+// policySource returns where the policies in force are read from.
+func (s *server) policySource(ctx context.Context) (func() *policies.Set, error) {
+	if len(s.options.Policies) > 0 {
+		set, err := policies.Compile(s.options.Policies)
+		if err != nil {
+			return nil, err
+		}
+		s.metrics.policies.Set(float64(set.Len()))
+		return func() *policies.Set { return set }, nil
+	}
+	source, err := newClusterPolicies(ctx, s.manager.GetCache(), s.options.Fallback, s.metrics, s.options.Log)
+	if err != nil {
+		return nil, err
+	}
+	return source.set, s.manager.Add(source)
+}
+
+// addServer adds the TLS server, its certificates and the health checks.
+func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
+	host, port, err := net.SplitHostPort(s.options.Address)
+	if err != nil {
+		return fmt.Errorf("reading the address %q: %w", s.options.Address, err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return fmt.Errorf("reading the port of address %q: %w", s.options.Address, err)
+	}
+	if s.options.SelfSigned != nil {
+		if err := addSelfSigned(ctx, s.manager, s.options.SelfSigned, s.options.CertDir); err != nil {
+			return err
+		}
+	}
+	tls := ctrlwebhook.NewServer(ctrlwebhook.Options{
+		Host: host, Port: number, WebhookMux: mux,
+		CertDir: s.options.CertDir, CertName: certName, KeyName: keyName,
+	})
+	if err := s.manager.Add(&tlsServer{Server: tls, certDir: s.options.CertDir}); err != nil {
+		return fmt.Errorf("adding the TLS server: %w", err)
+	}
+	answers := tls.StartedChecker()
+	return errors.Join(
+		s.manager.AddHealthzCheck("process", healthz.Ping),
+		s.manager.AddReadyzCheck("ready", func(r *http.Request) error {
+			switch {
+			case s.draining.Load():
+				return errors.New("draining")
+			case !s.loaded():
+				return errors.New("policies are not loaded yet")
+			}
+			return answers(r)
+		}),
+	)
+}
+
+// tlsServer starts once there is a certificate. It is not one of the manager's
+// webhooks, which start before the caches are in sync.
+type tlsServer struct {
+	ctrlwebhook.Server
+	certDir string
+}
+
+// Start waits for the certificate and serves until ctx ends.
+func (t *tlsServer) Start(ctx context.Context) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if _, err := os.Stat(filepath.Join(t.certDir, certName)); err == nil {
+			return t.Server.Start(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// run runs the manager, and lets it stop only after the delay for draining.
+func (s *server) run(ctx context.Context) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go func() {
+		select {
+		case <-running.Done():
+			return
+		case <-ctx.Done():
+		}
+		s.draining.Store(true)
+		s.options.Log.Info("draining", "delay", s.options.ShutdownDelay)
+		time.Sleep(s.options.ShutdownDelay)
+		stop()
+	}()
+	if err := s.manager.Start(running); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
