@@ -60,7 +60,7 @@ type Plan struct {
 // makes as it was.
 func (e *Engine) Plan(r Review, set *policies.Set) *Plan {
 	p := &Plan{Review: r, engine: e}
-	if r.Workload.Spec == nil || r.Old != nil && pod.SameTemplate(r.Old, r.Workload) {
+	if r.Workload.Spec == nil || r.Old != nil && pod.SameTemplate(r.Old, r.Workload) && !mutate.Refreshed(r.Old, r.Workload) {
 		return p
 	}
 	p.matches = set.Matching(nil, policies.Target{

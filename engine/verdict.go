@@ -57,6 +57,9 @@ func (v *Verdict) add(m policies.Match, mode policies.Mode, findings []pod.Findi
 		if f.NoAnswer {
 			bounded = laxer(mode, modeOnRegistryError(m.Policy.OnRegistryError))
 		}
+		if f.Advisory {
+			bounded = laxer(bounded, policies.ModeWarn)
+		}
 		v.Findings = append(v.Findings, Finding{Finding: f, Policy: m.Policy.Name, Mode: bounded})
 	}
 }

@@ -65,6 +65,7 @@ spec:
 		"spec.template.spec.initContainers[1].image proxy:latest@" + digestA,
 		"spec.template.spec.containers[0].image registry.example.com/app:1@" + digestA,
 		"spec.template.spec.volumes[0].image.reference registry.example.com/model:7@" + digestB,
+		`metadata.annotations["portcullis.dev/pinned"] app,init,model,side`,
 	}
 	if diff := cmp.Diff(want, edits); diff != "" {
 		t.Errorf("edits (-want +got):\n%s", diff)
@@ -92,6 +93,47 @@ func TestDigestsStick(t *testing.T) {
 			twice(t, s, image.Facts{test.updated: {Digest: digestA}})
 			if got := s.Workload.Spec.Containers[0].Image; got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDigestsAreRefreshedOnRequest(t *testing.T) {
+	const object = `apiVersion: apps/v1
+kind: Deployment
+metadata: {annotations: {portcullis.dev/pinned: "app", %s}}
+spec: {template: {metadata: {annotations: {%s}}, spec: {containers: [{name: app, image: "%s"}, {name: theirs, image: "app:1@%s"}]}}}
+`
+	const restarted = `kubectl.kubernetes.io/restartedAt: "now"`
+	old := decode(t, fmt.Sprintf(object, "", "", "app:1@"+digestB, digestB))
+	for _, test := range []struct {
+		name, metadata, template, image string
+		facts                           image.Facts
+		want                            string
+		finding                         bool
+	}{
+		{name: "rollout restart", template: restarted, image: "app:1@" + digestB, facts: image.Facts{"app:1": {Digest: digestA}}, want: "app:1@" + digestA},
+		{name: "the annotation", metadata: "portcullis.dev/refresh: '1'", image: "app:1@" + digestB, facts: image.Facts{"app:1": {Digest: digestA}}, want: "app:1@" + digestA},
+		{name: "the annotation of the template", template: "portcullis.dev/refresh: '1'", image: "app:1", facts: image.Facts{"app:1": {Digest: digestA}}, want: "app:1@" + digestA},
+		{name: "a tag that has not moved", template: restarted, image: "app:1@" + digestB, facts: image.Facts{"app:1": {Digest: digestB}}, want: "app:1@" + digestB},
+		{name: "a registry that does not answer", template: restarted, image: "app:1@" + digestB, facts: image.Facts{}, want: "app:1@" + digestB, finding: true},
+		{name: "nobody asked", image: "app:1@" + digestB, want: "app:1@" + digestB},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := Scope{Workload: decode(t, fmt.Sprintf(object, test.metadata, test.template, test.image, digestB)), Old: old}
+			for _, n := range DigestNeeds(s) {
+				if _, known := test.facts[n.Image]; !known && !test.finding {
+					t.Errorf("got a need for %s, want none", n.Image)
+				}
+			}
+			var r Recorder
+			findings := Digests(&r, s, test.facts)
+			containers := s.Workload.Spec.Containers
+			if containers[0].Image != test.want || containers[1].Image != "app:1@"+digestB {
+				t.Errorf("got %s and %s, want %s and what they wrote", containers[0].Image, containers[1].Image, test.want)
+			}
+			if (len(findings) > 0) != test.finding || test.finding && !findings[0].Advisory {
+				t.Errorf("got findings %v, want one that is advisory: %v", findings, test.finding)
 			}
 		})
 	}

@@ -19,3 +19,16 @@ func (r *Recorder) SetImage(i pod.Image, reference string) {
 	r.edits = append(r.edits, pod.Edit{Path: i.Path(), Old: *i.Reference, New: reference})
 	*i.Reference = reference
 }
+
+// SetAnnotation sets an annotation of the workload's own metadata.
+func (r *Recorder) SetAnnotation(w *pod.Workload, key, value string) {
+	e := pod.Edit{Path: pod.Path{}.Child("metadata").Child("annotations").Key(key), New: value}
+	if old, ok := w.Metadata.Annotations[key]; ok {
+		e.Old = old
+	}
+	if w.Metadata.Annotations == nil {
+		w.Metadata.Annotations = map[string]string{}
+	}
+	w.Metadata.Annotations[key] = value
+	r.edits = append(r.edits, e)
+}

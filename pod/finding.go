@@ -21,4 +21,6 @@ type Finding struct {
 	// NoAnswer marks a finding that stands for an answer which a registry did not
 	// give. What it leads to is the policy's onRegistryError.
 	NoAnswer bool
+	// Advisory marks a finding that never denies.
+	Advisory bool
 }

@@ -47,7 +47,7 @@ func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.Admis
 	}
 	var facts image.Facts
 	if needs := plan.MutationNeeds(); len(needs) > 0 {
-		facts = a.images.Gather(ctx, needs, image.Credentials{})
+		facts = a.images.Gather(ctx, needs, credentials(plan.Review))
 	}
 	verdict := plan.Mutate(facts)
 	patch, err := pod.Patch(req.Object, verdict.Edits)

@@ -70,6 +70,9 @@ type Options struct {
 	Fallback []*policies.PodPolicy
 	// Registries says how registries are reached.
 	Registries image.Config
+	// PullSecrets has registries asked with the pull secrets of a workload. The
+	// service account must be allowed to read them.
+	PullSecrets bool
 	// ShutdownDelay is how long reviews are answered after ctx ends, while
 	// endpoints and connections move to other replicas. Zero: not at all.
 	ShutdownDelay time.Duration
@@ -154,8 +157,8 @@ func (s *server) setUp(ctx context.Context) error {
 		return err
 	}
 	a := &admission{
-		engine: core, policies: set, namespaces: lookup, metrics: s.metrics, log: s.options.Log,
-		images: image.New(s.options.Registries, image.Options{Metrics: ctrlmetrics.Registry}),
+		engine: core, policies: set, namespaces: lookup, images: s.registries(),
+		metrics: s.metrics, log: s.options.Log,
 	}
 	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 		if isNamespace(req) {
@@ -167,6 +170,15 @@ func (s *server) setUp(ctx context.Context) error {
 	mux.Handle(MutatePath, s.endpoint("mutate", a.mutate))
 	mux.Handle(ValidatePath, s.endpoint("validate", validate))
 	return s.addServer(ctx, mux)
+}
+
+// registries answers questions about images.
+func (s *server) registries() *image.Registries {
+	o := image.Options{Metrics: ctrlmetrics.Registry, Keychain: image.AmbientKeychain()}
+	if s.options.PullSecrets {
+		o.Secrets = pullSecrets{live: s.manager.GetAPIReader()}
+	}
+	return image.New(s.options.Registries, o)
 }
 
 func (s *server) endpoint(name string, admit func(context.Context, *request) *admissionv1.AdmissionResponse) http.Handler {

@@ -36,6 +36,7 @@ type serveFlags struct {
 	policies       []string
 	preset         string
 	registries     string
+	pullSecrets    bool
 	shutdownDelay  time.Duration
 	logLevel       string
 	logFormat      string
@@ -74,6 +75,7 @@ watches. With --policy the files count instead of the cluster.`,
 	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies that count instead of the cluster's")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
+	flags.BoolVar(&f.pullSecrets, "pull-secrets", false, "ask registries with the imagePullSecrets of a workload and of its service account too, where they may be read")
 	flags.DurationVar(&f.shutdownDelay, "shutdown-delay", 10*time.Second, "how long to go on answering after SIGTERM, while the API server turns to other replicas")
 	flags.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format`: text or json")
@@ -84,7 +86,7 @@ watches. With --policy the files count instead of the cluster.`,
 func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	o := webhook.Options{
 		Address: f.address, MetricsAddress: f.metricsAddress, HealthAddress: f.healthAddress,
-		CertDir: f.certDir, ShutdownDelay: f.shutdownDelay,
+		CertDir: f.certDir, ShutdownDelay: f.shutdownDelay, PullSecrets: f.pullSecrets,
 	}
 	var errs []error
 	keep := func(err error) {

@@ -1,0 +1,76 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// builder turns the strings of one policy into types and notes each one that is not valid, so that all problems are found in one pass.
+type builder struct {
+	problems Problems
+}
+
+func (b *builder) refuse(path *field.Path, format string, args ...any) {
+	b.problems = append(b.problems, Problem{Field: path.String(), Message: fmt.Sprintf(format, args...)})
+}
+
+// oneOf returns value, which must be one of allowed. The noun carries its article: "a mode".
+func oneOf[T ~string](b *builder, path *field.Path, value T, noun string, allowed []T) T {
+	if !slices.Contains(allowed, value) {
+		b.refuse(path, "%s is not %s; use %s", quote(string(value)), noun, either(allowed))
+	}
+	return value
+}
+
+func (b *builder) ruleMode(path *field.Path, mode *Mode) *Mode {
+	if mode != nil {
+		oneOf(b, path, *mode, "a mode", Modes())
+	}
+	return mode
+}
+
+func (b *builder) metadata(meta *metav1.ObjectMeta) {
+	path := field.NewPath("metadata")
+	if meta.Name == "" {
+		b.refuse(path.Child("name"), "is missing; findings are reported under it")
+	} else if faults := validation.IsDNS1123Subdomain(meta.Name); len(faults) > 0 {
+		b.refuse(path.Child("name"), "%s is not a name: %s", quote(meta.Name), strings.Join(faults, "; "))
+	}
+	if meta.Namespace != "" {
+		b.refuse(path.Child("namespace"), "a PodPolicy is cluster-scoped; leave the namespace out and use spec.match.namespaces")
+	}
+}
+
+// globs leaves out what is no glob: there is a problem for it.
+func (b *builder) globs(path *field.Path, patterns []string) []Glob {
+	if !b.atMost(path, len(patterns), 256) {
+		return nil
+	}
+	globs := make([]Glob, 0, len(patterns))
+	for i, pattern := range patterns {
+		glob, err := ParseGlob(pattern)
+		switch {
+		case err != nil:
+			b.refuse(path.Index(i), "%v", err)
+			glob = Glob{}
+		case slices.Contains(globs, glob):
+			b.refuse(path.Index(i), "%s is listed twice", quote(pattern))
+		}
+		globs = append(globs, glob)
+	}
+	return globs
+}
+
+// atMost keeps to the limits of the CRD. The API server needs them to bound the cost of the CEL rules, and here they bound the comparing of
+// entries with each other: a list that is too long is not looked at.
+func (b *builder) atMost(path *field.Path, count, limit int) bool {
+	if count > limit {
+		b.refuse(path, "has %d entries; %d is the limit", count, limit)
+	}
+	return count <= limit
+}

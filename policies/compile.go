@@ -1,0 +1,184 @@
+package policies
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Compiled is a policy whose strings have become types: what is in it is valid. It is shared between requests; do not change it.
+//
+// +kubebuilder:object:generate=false
+type Compiled struct {
+	Name               string
+	OnRegistryError    RegistryErrorAction
+	ExistingViolations ExistingViolations
+
+	// The rules; nil where the policy does not switch one on. The mode of a rule in a namespace is Match.ModeOf(rule.Mode).
+	Digests     *CompiledDigests
+	PodSecurity *CompiledPodSecurity
+
+	mode      Mode
+	overrides []override
+	scope     scope
+}
+
+// CompiledDigests is spec.mutate.digests.
+//
+// +kubebuilder:object:generate=false
+type CompiledDigests struct {
+	// Mode is the rule's own mode, or nil.
+	Mode *Mode
+}
+
+type override struct {
+	namespaces []Glob
+	mode       Mode
+}
+
+// Compile makes the set of policies that is in force. The policies need not be defaulted or validated, and are not changed or kept. If any
+// is invalid, or two have one name, there is no set: the error is [Problems] and holds everything that is wrong, each with the policy it is in.
+func Compile(list []*PodPolicy) (*Set, error) {
+	var problems Problems
+	compiled := make([]*Compiled, 0, len(list))
+	names := map[string]bool{}
+	for _, original := range list {
+		p := original.DeepCopy()
+		Default(p)
+		c, found := compile(p)
+		if names[p.Name] {
+			found = append(found, Problem{Field: "metadata.name", Message: "is the name of another policy too"})
+		}
+		names[p.Name] = true
+		for _, problem := range found {
+			problem.Source = Kind + " " + quote(p.Name)
+			problems = append(problems, problem)
+		}
+		compiled = append(compiled, c)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return newSet(compiled), nil
+}
+
+// Validate returns everything that is wrong with p, which must have its defaults ([Default]). Its messages are the ones that `kubectl apply`,
+// `portcullis check` and the log of the webhook show. Validating is compiling, so nothing that is valid fails to compile.
+func Validate(p *PodPolicy) Problems {
+	_, problems := compile(p)
+	return problems
+}
+
+// compile shares memory with p. What it returns is of use only if there are no problems.
+func compile(p *PodPolicy) (*Compiled, Problems) {
+	b := &builder{}
+	b.metadata(&p.ObjectMeta)
+	path := field.NewPath("spec")
+	c := &Compiled{
+		Name:               p.Name,
+		OnRegistryError:    oneOf(b, path.Child("onRegistryError"), p.Spec.OnRegistryError, "an action", RegistryErrorActions()),
+		ExistingViolations: oneOf(b, path.Child("existingViolations"), p.Spec.ExistingViolations, "an action", AllExistingViolations()),
+		mode:               oneOf(b, path.Child("mode"), p.Spec.Mode, "a mode", Modes()),
+		overrides:          b.overrides(path.Child("modeOverrides"), p.Spec.ModeOverrides),
+		scope:              b.scope(path.Child("match"), &p.Spec.Match),
+	}
+	if digests := p.Spec.Mutate.Digests; digests != nil {
+		c.Digests = &CompiledDigests{Mode: b.ruleMode(path.Child("mutate", "digests", "mode"), digests.Mode)}
+	}
+	if ps := p.Spec.Validate.PodSecurity; ps != nil {
+		c.PodSecurity = b.podSecurity(path.Child("validate", "podSecurity"), ps)
+	}
+	if c.Digests == nil && c.PodSecurity == nil {
+		b.refuse(path, "no rule is switched on; add mutate.digests or validate.podSecurity")
+	}
+	return c, b.problems
+}
+
+func (b *builder) scope(path *field.Path, match *MatchSpec) scope {
+	s := scope{
+		namespaces: b.globs(path.Child("namespaces"), match.Namespaces),
+		excluded:   b.globs(path.Child("excludeNamespaces"), match.ExcludeNamespaces),
+		namespace:  b.selector(path.Child("namespaceSelector"), match.NamespaceSelector),
+		object:     b.selector(path.Child("objectSelector"), match.ObjectSelector),
+		kinds:      b.kinds(path.Child("kinds"), match.Kinds),
+	}
+	for i, excluded := range s.excluded {
+		if excluded.Covers(Glob{text: "*"}) {
+			b.refuse(path.Child("excludeNamespaces").Index(i), "%s leaves out every namespace; delete the policy instead", quote(excluded.text))
+			continue
+		}
+		for j, namespace := range s.namespaces {
+			if excluded.Covers(namespace) {
+				b.refuse(path.Child("namespaces").Index(j), "%s is left out again by %s in excludeNamespaces", quote(namespace.text), quote(excluded.text))
+			}
+		}
+	}
+	return s
+}
+
+func (b *builder) kinds(path *field.Path, kinds []WorkloadKind) []WorkloadKind {
+	if !b.atMost(path, len(kinds), len(WorkloadKinds())) {
+		return nil
+	}
+	for i, kind := range kinds {
+		oneOf(b, path.Index(i), kind, "a kind", WorkloadKinds())
+		if slices.Contains(kinds[:i], kind) {
+			b.refuse(path.Index(i), "%s is listed twice", quote(string(kind)))
+		}
+	}
+	return kinds
+}
+
+func (b *builder) overrides(path *field.Path, list []ModeOverride) []override {
+	if !b.atMost(path, len(list), 64) {
+		return nil
+	}
+	overrides := make([]override, 0, len(list))
+	for i, entry := range list {
+		at := path.Index(i)
+		if len(entry.Namespaces) == 0 {
+			b.refuse(at.Child("namespaces"), "is empty; name the namespaces that have this mode")
+		}
+		compiled := override{
+			namespaces: b.globs(at.Child("namespaces"), entry.Namespaces),
+			mode:       oneOf(b, at.Child("mode"), entry.Mode, "a mode", Modes()),
+		}
+		for j, namespace := range compiled.namespaces {
+			if earlier, found := coveredBy(overrides, namespace); found {
+				b.refuse(at.Child("namespaces").Index(j), "%s never counts: %s in an entry before it is used first", quote(namespace.text), quote(earlier.text))
+			}
+		}
+		overrides = append(overrides, compiled)
+	}
+	return overrides
+}
+
+// coveredBy finds the glob of an earlier override that takes all that g matches.
+func coveredBy(overrides []override, g Glob) (Glob, bool) {
+	for _, earlier := range overrides {
+		for _, candidate := range earlier.namespaces {
+			if candidate.Covers(g) {
+				return candidate, true
+			}
+		}
+	}
+	return Glob{}, false
+}
+
+// selector is nil for a selector that selects everything, which then costs nothing.
+func (b *builder) selector(path *field.Path, selector *metav1.LabelSelector) labels.Selector {
+	for _, err := range metavalidation.ValidateLabelSelector(selector, metavalidation.LabelSelectorValidationOptions{}, path) {
+		b.problems = append(b.problems, Problem{Field: err.Field, Message: err.ErrorBody()})
+	}
+	if selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+		return nil
+	}
+	compiled, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return labels.Nothing() // ValidateLabelSelector has said why
+	}
+	return compiled
+}

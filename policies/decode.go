@@ -1,0 +1,255 @@
+package policies
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	kjson "sigs.k8s.io/json"
+)
+
+// maxValues bounds what a document may unfold to: aliases of aliases grow without bound in few bytes (CVE-2019-11253).
+const maxValues = 50_000
+
+// maxProblems bounds what is said about a document, and after how many problems no further document is read.
+const maxProblems = 1000
+
+// document reads one document. It follows the Go type while it walks the YAML, because that is the only way to have the line, the path and the
+// type that was wanted together in a message, and to go on after the first problem.
+type document struct {
+	source   string
+	number   int
+	offset   int            // lines of the source before this document
+	lines    map[string]int // by field path
+	values   int
+	problems Problems
+}
+
+// refuse notes a problem, on the line of the field or of the nearest one around it.
+func (d *document) refuse(field, message string) {
+	at := field
+	for at != "" && d.lines[at] == 0 {
+		at = at[:max(0, strings.LastIndexAny(at, ".["))]
+	}
+	d.refuseLine(d.lines[at], field, message)
+}
+
+func (d *document) refuseLine(line int, field, message string) {
+	switch {
+	case len(d.problems) > maxProblems:
+		return
+	case len(d.problems) == maxProblems:
+		line, field, message = 0, "", fmt.Sprintf("has more problems than these %d", maxProblems)
+	}
+	d.problems = append(d.problems, Problem{Source: d.source, Document: d.number, Line: line, Field: field, Message: message})
+}
+
+// decode returns nil when there is no policy to speak of: the document is empty, does not parse or is of another kind. A policy that comes
+// back together with problems has only the fields that could be read.
+func (d *document) decode(text string) *PodPolicy {
+	root := d.parse(text)
+	if root == nil || !d.isPolicy(root) {
+		return nil
+	}
+	fields := d.value(root, reflect.TypeFor[PodPolicy](), "")
+	if d.values > maxValues {
+		d.refuse("", fmt.Sprintf("has more than %d values, its aliases counted each time", maxValues))
+		return nil
+	}
+	data, err := json.Marshal(fields)
+	if err != nil {
+		d.refuse("", err.Error())
+		return nil
+	}
+	policy := &PodPolicy{}
+	strict, err := kjson.UnmarshalStrict(data, policy)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		// What the walk cannot see: the text of a time stamp, a number out of range.
+		d.refuse("", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return nil
+	}
+	return policy
+}
+
+// parse returns nil for an empty document, and for one that is not YAML.
+func (d *document) parse(text string) *yaml.Node {
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	var root, next yaml.Node
+	err := decoder.Decode(&root)
+	if err == nil {
+		if err = decoder.Decode(&next); err == nil {
+			d.refuseLine(d.line(&next), "", "begins a document without --- before it")
+			return nil
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		d.refuseSyntax(err)
+		return nil
+	}
+	if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
+		return nil
+	}
+	return root.Content[0]
+}
+
+var (
+	lineOfError = regexp.MustCompile(`^line (\d+): `)
+	// The parser counts lines from 0 and the scanner from 1, and both end up in the message as they are.
+	parserError = regexp.MustCompile(`^did not find expected (<|node content|'-'|key|',' or)`)
+)
+
+func (d *document) refuseSyntax(err error) {
+	message, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
+	if found := lineOfError.FindStringSubmatch(message); found != nil {
+		message = message[len(found[0]):]
+		line, _ = strconv.Atoi(found[1])
+		line += d.offset
+		if parserError.MatchString(message) {
+			line++
+		}
+	}
+	d.refuseLine(line, "", "is not YAML: "+strings.ReplaceAll(message, "\n", " "))
+}
+
+// isPolicy looks at apiVersion and kind first: to read a Deployment as a policy would give a page of unknown fields.
+func (d *document) isPolicy(root *yaml.Node) bool {
+	if root.Kind != yaml.MappingNode {
+		d.refuseLine(d.line(root), "", fmt.Sprintf("is %s, want a %s object", describe(root), Kind))
+		return false
+	}
+	got := map[string]string{}
+	d.lines = map[string]int{"": d.line(root)}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		got[key.Value], d.lines[key.Value] = value.Value, d.line(key)
+	}
+	for _, want := range [][2]string{{"apiVersion", GroupVersion().String()}, {"kind", Kind}} {
+		field, want := want[0], want[1]
+		if got[field] == want {
+			continue
+		}
+		text := fmt.Sprintf("is not set, want %s", want)
+		if got[field] != "" {
+			text = fmt.Sprintf("is %s, want %s", quote(got[field]), want)
+		}
+		d.refuse(field, text)
+	}
+	return len(d.problems) == 0
+}
+
+func (d *document) line(n *yaml.Node) int { return n.Line + d.offset }
+
+// value returns what n holds as JSON has it, and nil where it is not what t wants.
+func (d *document) value(n *yaml.Node, t reflect.Type, path string) any {
+	if d.values++; d.values > maxValues {
+		return nil
+	}
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if n.ShortTag() == "!!null" {
+		d.null(t, path)
+		return nil
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		// Times, which are text. Of the structured ones metadata has only managedFields, and a policy is not read for those.
+		if n.Kind == yaml.ScalarNode {
+			return n.Value
+		}
+		return nil
+	}
+	switch {
+	case t.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
+		return d.object(n, fieldsOf(t), path)
+	case t.Kind() == reflect.Map && n.Kind == yaml.MappingNode:
+		return d.table(n, t.Elem(), path)
+	case t.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, element := range n.Content {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			d.lines[at] = d.line(element)
+			list[i] = d.value(element, t.Elem(), at)
+		}
+		return list
+	case n.Kind == yaml.ScalarNode:
+		return d.scalar(n, t, path)
+	}
+	d.wrongType(n, t, path)
+	return nil
+}
+
+// null is an error in spec: who writes "digests:" and nothing after it wants the rule on, and would get it off.
+func (d *document) null(t reflect.Type, path string) {
+	if !strings.HasPrefix(path, "spec") {
+		return
+	}
+	message := "is empty; write a value, or leave it out"
+	if t.Kind() == reflect.Struct {
+		message = "is empty; write {} for its defaults, or leave it out"
+	}
+	d.refuse(path, message)
+}
+
+func (d *document) object(n *yaml.Node, fields map[string]reflect.Type, path string) any {
+	values := map[string]any{}
+	d.pairs(n, path, func(key, value *yaml.Node, at string) {
+		t, known := fields[key.Value]
+		if !known {
+			d.refuse(at, unknownField(key.Value, fields))
+			return
+		}
+		values[key.Value] = d.value(value, t, at)
+	})
+	return values
+}
+
+func (d *document) table(n *yaml.Node, t reflect.Type, path string) any {
+	values := map[string]any{}
+	d.pairs(n, path, func(key, value *yaml.Node, at string) { values[key.Value] = d.value(value, t, at) })
+	return values
+}
+
+// pairs visits the fields of a mapping; a key that comes twice, or is no text, is a problem and not visited.
+func (d *document) pairs(n *yaml.Node, path string, visit func(key, value *yaml.Node, at string)) {
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if d.values++; d.values > maxValues {
+			return // unknown fields count too
+		}
+		if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" {
+			d.refuseLine(d.line(key), path, "has a key that is not plain text (merge keys are not supported); write the fields out")
+			continue
+		}
+		at := join(path, key.Value)
+		if line, seen := first[key.Value]; seen {
+			d.refuseLine(d.line(key), at, fmt.Sprintf("is set twice, first on line %d", line))
+			continue
+		}
+		first[key.Value] = d.line(key)
+		d.lines[at] = d.line(key)
+		visit(key, value, at)
+	}
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+
+// join writes paths as k8s.io/apimachinery's field.Path does; keys of labels go into brackets, since they have dots.
+func join(path, key string) string {
+	switch {
+	case !plainKey.MatchString(key):
+		return path + "[" + strings.Trim(quote(key), `"`) + "]"
+	case path == "":
+		return key
+	}
+	return path + "." + key
+}

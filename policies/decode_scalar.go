@@ -1,0 +1,99 @@
+package policies
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// scalar is as strict as the API server: it converts nothing, so that a version of 1.30 does not become v1.3.
+func (d *document) scalar(n *yaml.Node, t reflect.Type, path string) any {
+	switch tag := n.ShortTag(); {
+	case t.Kind() == reflect.String && (tag == "!!str" || tag == "!!timestamp") && !isOldBool(n):
+		return n.Value
+	case t.Kind() == reflect.Bool && tag == "!!bool":
+		return n.Value == "true"
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 && tag == "!!int":
+		var number int64
+		if n.Decode(&number) == nil {
+			return number
+		}
+	}
+	d.wrongType(n, t, path)
+	return nil
+}
+
+// wrongType says what is there, what is wanted, and the way from one to the other where it is short.
+func (d *document) wrongType(n *yaml.Node, t reflect.Type, path string) {
+	want, hint := "a number", ""
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		want = "an object"
+	case reflect.Slice:
+		want = "a list"
+		if n.Kind == yaml.ScalarNode {
+			hint = fmt.Sprintf(": write [%s]", strings.Trim(quote(n.Value), `"`))
+		}
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.String:
+		want = "a string"
+		if n.Kind == yaml.ScalarNode {
+			hint = ": put it in quotes"
+		}
+	}
+	d.refuse(path, fmt.Sprintf("is %s, want %s%s", describe(n), want, hint))
+}
+
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "an object"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	value := strings.Trim(quote(n.Value), `"`)
+	switch tag := n.ShortTag(); {
+	case tag == "!!int" || tag == "!!float":
+		return "the number " + value
+	case tag == "!!bool":
+		return "the boolean " + value
+	case isOldBool(n):
+		return "the boolean " + value + " of YAML 1.1, which Kubernetes reads"
+	}
+	return "the string " + quote(n.Value)
+}
+
+// isOldBool finds the words that kubectl, which reads YAML 1.1, takes for booleans and this parser for text. Without it a file would pass here
+// and fail there.
+func isOldBool(n *yaml.Node) bool {
+	const quoted = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle | yaml.TaggedStyle
+	return n.Style&quoted == 0 && slices.Contains([]string{"y", "n", "yes", "no", "on", "off"}, strings.ToLower(n.Value))
+}
+
+// fieldsOf returns the fields of a struct by their JSON names; those of an inlined struct are its own.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" && field.Anonymous {
+			maps.Copy(fields, fieldsOf(field.Type))
+			continue
+		}
+		fields[name] = field.Type
+	}
+	return fields
+}
+
+func unknownField(key string, fields map[string]reflect.Type) string {
+	known := slices.Sorted(maps.Keys(fields))
+	if near := nearest(key, known); near != "" {
+		return fmt.Sprintf("is not a field; did you mean %s?", near)
+	}
+	return "is not a field; the fields here are " + strings.Join(known, ", ")
+}

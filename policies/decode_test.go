@@ -1,0 +1,190 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// loadCase is a file and the text of the error that loading it gives.
+type loadCase struct {
+	name, text, want string
+}
+
+func documentCases() []loadCase {
+	return []loadCase{
+		{"nothing", "", `p.yaml: holds no policy; want documents with apiVersion portcullis.dev/v1alpha1 and kind PodPolicy`},
+		{"comments only", "# a\n---\n# b\n", `p.yaml: holds no policy; want documents with apiVersion portcullis.dev/v1alpha1 and kind PodPolicy`},
+		{"list", "- a\n", `p.yaml: document 1, line 1: is a list, want a PodPolicy object`},
+		{"text", "\nhello\n", `p.yaml: document 1, line 2: is the string "hello", want a PodPolicy object`},
+		{"other kind", "apiVersion: apps/v1\nkind: Deployment\n", `p.yaml: document 1, line 1: apiVersion: is "apps/v1", want portcullis.dev/v1alpha1` + "\n" +
+			`p.yaml: document 1, line 2: kind: is "Deployment", want PodPolicy`},
+		{"no kind", "apiVersion: portcullis.dev/v1alpha1\n", `p.yaml: document 1, line 1: kind: is not set, want PodPolicy`},
+		{
+			"name twice", head("a") + "spec: {mutate: {digests: {}}}\n---\n" + head("a") + "spec: {mutate: {digests: {}}}\n",
+			`p.yaml: document 2, line 8: metadata.name: "a" is the name of another policy too (p.yaml, document 1)`,
+		},
+		{
+			"all at once", head("a") + "spec:\n  mode: enforce\n  validate:\n    podSecurity: {level: strict, levl: baseline}\n---\na: [\n---\nkind: Pod\napiVersion: v1\n---\n" + head("b") + "spec: {}\n",
+			`p.yaml: document 1, line 5: spec.mode: "enforce" is not a mode; use Enforce, Warn or Audit` + "\n" +
+				`p.yaml: document 1, line 7: spec.validate.podSecurity.levl: is not a field; did you mean level?` + "\n" +
+				`p.yaml: document 1, line 7: spec.validate.podSecurity.level: "strict" is not a level; use privileged, baseline or restricted` + "\n" +
+				`p.yaml: document 2, line 10: is not YAML: did not find expected node content` + "\n" +
+				`p.yaml: document 3, line 11: kind: is "Pod", want PodPolicy` + "\n" +
+				`p.yaml: document 3, line 12: apiVersion: is "v1", want portcullis.dev/v1alpha1` + "\n" +
+				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests or validate.podSecurity`,
+		},
+	}
+}
+
+func fieldCases() []loadCase {
+	return []loadCase{
+		{
+			"misspelt field", head("a") + "spec:\n  validate:\n    podSecurty: {level: baseline}\n",
+			`p.yaml: document 1, line 6: spec.validate.podSecurty: is not a field; did you mean podSecurity?`,
+		},
+		{"upper case", head("a") + "spec: {Mode: Warn, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec.Mode: is not a field; did you mean mode?`},
+		{
+			"section of a later version", head("a") + "spec:\n  mutate:\n    digests: {}\n    probes: {}\n",
+			`p.yaml: document 1, line 7: spec.mutate.probes: is not a field; the fields here are digests`,
+		},
+		{
+			"field at the top", head("a") + "spec: {mutate: {digests: {}}}\nstatus: {}\n",
+			`p.yaml: document 1, line 5: status: is not a field; the fields here are apiVersion, kind, metadata, spec`,
+		},
+		{"twice", head("a") + "spec:\n  mode: Warn\n  mutate: {digests: {}}\n  mode: Audit\n", `p.yaml: document 1, line 7: spec.mode: is set twice, first on line 5`},
+		{"empty section", head("a") + "spec:\n  mutate:\n    digests:\n", `p.yaml: document 1, line 6: spec.mutate.digests: is empty; write {} for its defaults, or leave it out`},
+		{"empty value", head("a") + "spec:\n  mode:\n  mutate: {digests: {}}\n", `p.yaml: document 1, line 5: spec.mode: is empty; write a value, or leave it out`},
+		{
+			"empty list entry", head("a") + "spec:\n  match: {namespaces: [~]}\n  mutate: {digests: {}}\n",
+			`p.yaml: document 1, line 5: spec.match.namespaces[0]: is empty; write a value, or leave it out`,
+		},
+		{
+			"merge key", head("a") + "spec:\n  <<: {mode: Warn}\n  mutate: {digests: {}}\n",
+			`p.yaml: document 1, line 5: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
+		},
+		{
+			"key that is a list", head("a") + "spec: {[a]: b, mutate: {digests: {}}}\n",
+			`p.yaml: document 1, line 4: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
+		},
+		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: is not a field; the fields here are existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
+	}
+}
+
+func typeCases() []loadCase {
+	return []loadCase{
+		{
+			"string for a list", head("a") + "spec:\n  match: {namespaces: default}\n  mutate: {digests: {}}\n",
+			`p.yaml: document 1, line 5: spec.match.namespaces: is the string "default", want a list: write [default]`,
+		},
+		{
+			"object for a list", head("a") + "spec:\n  match: {namespaces: {a: b}}\n  mutate: {digests: {}}\n",
+			`p.yaml: document 1, line 5: spec.match.namespaces: is an object, want a list`,
+		},
+		{"list for a string", head("a") + "spec:\n  mode: [Warn]\n  mutate: {digests: {}}\n", `p.yaml: document 1, line 5: spec.mode: is a list, want a string`},
+		{"boolean for a section", head("a") + "spec:\n  mutate: {digests: true}\n", `p.yaml: document 1, line 5: spec.mutate.digests: is the boolean true, want an object`},
+		{
+			"numbers for strings", head("a") + "spec:\n  match: {namespaces: [12]}\n  validate: {podSecurity: {level: baseline, version: 1.30}}\n",
+			`p.yaml: document 1, line 5: spec.match.namespaces[0]: is the number 12, want a string: put it in quotes` + "\n" +
+				`p.yaml: document 1, line 6: spec.validate.podSecurity.version: is the number 1.30, want a string: put it in quotes`,
+		},
+		{
+			"boolean of YAML 1.1", head("a") + "spec:\n  match: {objectSelector: {matchLabels: {a.b/c: on}}}\n  mutate: {digests: {}}\n",
+			`p.yaml: document 1, line 5: spec.match.objectSelector.matchLabels[a.b/c]: is the boolean on of YAML 1.1, which Kubernetes reads, want a string: put it in quotes`,
+		},
+		{
+			"text for a number", "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata:\n  name: a\n  generation: two\nspec: {mutate: {digests: {}}}\n",
+			`p.yaml: document 1, line 5: metadata.generation: is the string "two", want a number`,
+		},
+		{
+			"bad time", "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: a, creationTimestamp: today}\nspec: {mutate: {digests: {}}}\n",
+			`p.yaml: document 1, line 1: parsing time "today" as "2006-01-02T15:04:05Z07:00": cannot parse "today" as "2006"`,
+		},
+	}
+}
+
+func syntaxCases() []loadCase {
+	return []loadCase{
+		{"unclosed list", head("a") + "spec: [\nmore: 1\n", `p.yaml: document 1, line 4: is not YAML: did not find expected ',' or ']'`},
+		{"indentation", head("a") + "- b\n", `p.yaml: document 1, line 4: is not YAML: did not find expected key`},
+		{"colon", head("a") + "spec: a: b\n", `p.yaml: document 1, line 4: is not YAML: mapping values are not allowed in this context`},
+		{"tab", head("a") + "spec:\n\tmode: Warn\n", `p.yaml: document 1, line 5: is not YAML: found character that cannot start any token`},
+		{"end without beginning", head("a") + "...\na: b\n", `p.yaml: document 1, line 5: is not YAML: did not find expected <document start>`},
+		{"unknown alias", head("a") + "spec: *x\n", `p.yaml: document 1: is not YAML: unknown anchor 'x' referenced`},
+		{"control character", "a: \x01", `p.yaml: document 1: is not YAML: control characters are not allowed`},
+	}
+}
+
+func TestLoadProblems(t *testing.T) {
+	for _, tc := range slices.Concat(documentCases(), fieldCases(), typeCases(), syntaxCases()) {
+		t.Run(tc.name, func(t *testing.T) {
+			list, err := Load([]byte(tc.text), "p.yaml")
+			if err == nil {
+				t.Fatalf("got %d policies, want an error", len(list))
+			}
+			if diff := cmp.Diff(tc.want, err.Error()); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) != strings.Count(tc.want, "\n")+1 {
+				t.Errorf("got %#v, want one problem a line", err)
+			}
+		})
+	}
+}
+
+// keys is n fields of a mapping.
+func keys(n int) string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = fmt.Sprintf("k%d: v", i)
+	}
+	return strings.Join(fields, ", ")
+}
+
+func TestLoadIsBounded(t *testing.T) {
+	tests := []struct {
+		name, text, want string
+	}{
+		{"size", strings.Repeat("#", maxSource+1), `p.yaml: is larger than 1048576 bytes`},
+		{
+			"many values", head("a") + "spec: {match: {namespaces: [" + strings.Repeat("a,", maxValues) + "]}}",
+			`p.yaml: document 1, line 1: has more than 50000 values, its aliases counted each time`,
+		},
+		{
+			"aliases", head("a") + "spec: {match: {namespaces: &n [" + strings.Repeat("a,", 20_000) + "]}, modeOverrides: [" + strings.Repeat("{namespaces: *n},", 20_000) + "]}",
+			`p.yaml: document 1, line 1: has more than 50000 values, its aliases counted each time`,
+		},
+		{
+			"long value", head("a") + "spec: {mode: " + strings.Repeat("é", 1000) + ", mutate: {digests: {}}}",
+			`p.yaml: document 1, line 4: spec.mode: "` + strings.Repeat("é", 40) + `..." is not a mode; use Enforce, Warn or Audit`,
+		},
+		{
+			"aliases of unknown fields", head("a") + "spec: {modeOverrides: [&o {" + keys(20_000) + "}" + strings.Repeat(", *o", 20_000) + "]}",
+			"p.yaml: document 1: has more problems than these 1000",
+		},
+		{
+			"alias to itself", head("a") + "spec: &s {match: *s, mutate: {digests: {}}}",
+			`p.yaml: document 1, line 4: spec.match.match: is not a field; the fields here are excludeNamespaces, kinds, namespaceSelector, namespaces, objectSelector` + "\n" +
+				`p.yaml: document 1, line 4: spec.match.mutate: is not a field; the fields here are excludeNamespaces, kinds, namespaceSelector, namespaces, objectSelector`,
+		},
+	}
+	for _, tc := range tests {
+		_, err := Load([]byte(tc.text), "p.yaml")
+		if err == nil {
+			t.Errorf("%s: got no error, want %s", tc.name, tc.want)
+			continue
+		}
+		got := err.Error()
+		if tc.name == "aliases of unknown fields" {
+			got, _, _ = strings.Cut(got, "\n")
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: error (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package policies
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// The names under which the API server and the files know the policy.
+const (
+	Group   = "portcullis.dev"
+	Version = "v1alpha1"
+	Kind    = "PodPolicy"
+)
+
+// GroupVersion is the API group and version of everything in this package.
+func GroupVersion() schema.GroupVersion {
+	return schema.GroupVersion{Group: Group, Version: Version}
+}
+
+// AddToScheme lets clients and caches built on s read and write PodPolicy objects.
+func AddToScheme(s *runtime.Scheme) error {
+	s.AddKnownTypes(GroupVersion(), &PodPolicy{}, &PodPolicyList{})
+	metav1.AddToGroupVersion(s, GroupVersion())
+	return nil
+}

@@ -1,0 +1,192 @@
+package policies
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// PodPolicy states what holds for Pods and for everything that carries a Pod
+// template: what is repaired, what is refused, and where. Every policy that
+// matches a workload applies to it; for one finding the strictest mode wins,
+// and where two policies could repair the same field the first one by name
+// does. Example:
+//
+//	apiVersion: portcullis.dev/v1alpha1
+//	kind: PodPolicy
+//	metadata: {name: production}
+//	spec:
+//	  match: {excludeNamespaces: [kube-system]}
+//	  mode: Enforce
+//	  modeOverrides:
+//	  - {namespaces: ["legacy-*"], mode: Warn}
+//	  mutate:
+//	    digests: {}
+//	  validate:
+//	    podSecurity: {level: restricted}
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=pp,categories=portcullis
+// +kubebuilder:printcolumn:name=Mode,type=string,JSONPath=`.spec.mode`
+// +kubebuilder:printcolumn:name=Level,type=string,JSONPath=`.spec.validate.podSecurity.level`
+// +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`
+type PodPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// What the policy covers, how strict it is, and its rules.
+	Spec PodPolicySpec `json:"spec"`
+}
+
+// PodPolicyList is a list of PodPolicy objects, as the API server returns
+// it.
+//
+// +kubebuilder:object:root=true
+type PodPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []PodPolicy `json:"items"`
+}
+
+// PodPolicySpec is what the policy covers, how strict it is, and its rules.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && has(self.mutate.digests)) || (has(self.validate) && has(self.validate.podSecurity))",message="no rule is switched on; add mutate.digests or validate.podSecurity"
+type PodPolicySpec struct {
+	// The workloads that the policy applies to. Left out: every workload in
+	// every namespace.
+	// +optional
+	Match MatchSpec `json:"match,omitzero"`
+
+	// What a violation does. Enforce refuses the request; Warn lets it pass and
+	// tells the user; Audit lets it pass and records it. Repairs are made in
+	// Enforce only; Warn and Audit tell what they would change. Default:
+	// Enforce. A rule may set its own mode.
+	// +optional
+	// +kubebuilder:default="Enforce"
+	Mode Mode `json:"mode,omitempty"`
+
+	// Another mode for some namespaces, so that a policy is rolled out in stages
+	// without copying it. The first entry that names the namespace is used. It
+	// replaces the policy's mode there, and no rule is stricter there than the
+	// entry says: a rule with its own mode gets the milder of the two. Example:
+	// [{namespaces: ["legacy-*"], mode: Warn}].
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	ModeOverrides []ModeOverride `json:"modeOverrides,omitempty"`
+
+	// What happens when a rule needs an answer from a registry and there is
+	// none, neither fresh nor remembered. Deny refuses the request; Warn lets it
+	// pass as it is and tells the user; Allow lets it pass as it is. Default:
+	// Deny.
+	// +optional
+	// +kubebuilder:default="Deny"
+	OnRegistryError RegistryErrorAction `json:"onRegistryError,omitempty"`
+
+	// What happens on an update to findings that the object had before it (same
+	// rule, container and value). Allow lets the update pass with a warning and
+	// refuses new findings only; Deny refuses any finding. Default: Allow.
+	// +optional
+	// +kubebuilder:default="Allow"
+	ExistingViolations ExistingViolations `json:"existingViolations,omitempty"`
+
+	// The repairs, made before the workload is judged. A field that the user set
+	// is never overwritten.
+	// +optional
+	Mutate MutateSpec `json:"mutate,omitzero"`
+
+	// The checks, made on the repaired workload.
+	// +optional
+	Validate ValidateSpec `json:"validate,omitzero"`
+}
+
+// MatchSpec selects workloads. All fields are optional and all that are
+// given must hold; an empty one selects everything.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.namespaces) || !has(self.excludeNamespaces) || !self.namespaces.exists(n, n in self.excludeNamespaces)",message="a namespace is both in namespaces and in excludeNamespaces"
+type MatchSpec struct {
+	// Namespaces by name or glob, in which * stands for any run of characters.
+	// Left out: every namespace.
+	// Example: [production, "team-*"].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+	Namespaces []string `json:"namespaces,omitempty"`
+
+	// Namespaces, by name or glob, that the policy leaves alone whatever else
+	// selects them. Example: [kube-system].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+	// +kubebuilder:validation:XValidation:rule="!self.exists(n, n.matches('^[*]+$'))",message="this leaves out every namespace; delete the policy instead"
+	ExcludeNamespaces []string `json:"excludeNamespaces,omitempty"`
+
+	// Namespaces by their labels. Whoever may label a namespace can take it in
+	// or out with it, so select by labels that tenants cannot set, or by
+	// kubernetes.io/metadata.name, which the API server sets. Left out or empty:
+	// every namespace.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// Workloads by the labels of the object itself (not of its pod template).
+	// Whoever writes the object writes its labels, so this is for roll-out and
+	// convenience, not a fence. Left out or empty: every workload.
+	// +optional
+	ObjectSelector *metav1.LabelSelector `json:"objectSelector,omitempty"`
+
+	// The kinds of workload: Pod, Deployment, ReplicaSet, StatefulSet,
+	// DaemonSet, Job, CronJob, ReplicationController, PodTemplate.
+	// Left out: all nine. A policy without Pod does not see a Pod that somebody
+	// creates directly.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=9
+	Kinds []WorkloadKind `json:"kinds,omitempty"`
+}
+
+// ModeOverride is another mode for some namespaces.
+type ModeOverride struct {
+	// Namespaces by name or glob, in which * stands for any run of characters.
+	// Example: ["legacy-*"].
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
+	Namespaces []string `json:"namespaces"`
+
+	// The mode in these namespaces: Enforce, Warn or Audit.
+	// +required
+	Mode Mode `json:"mode"`
+}
+
+// MutateSpec holds the repairs. A section that is there, even an empty one
+// ({}), switches its repair on.
+type MutateSpec struct {
+	// Pins image tags to digests: nginx:1.27 becomes nginx:1.27@sha256:..., so
+	// that what was judged is what runs. Example: {}.
+	// +optional
+	Digests *DigestPinning `json:"digests,omitempty"`
+}
+
+// DigestPinning are the settings of spec.mutate.digests.
+type DigestPinning struct {
+	// Enforce, Warn or Audit for this repair alone. Only Enforce changes the
+	// image; Warn and Audit tell that a tag is not pinned.
+	// Left out: the policy's mode.
+	// +optional
+	Mode *Mode `json:"mode,omitempty"`
+}
+
+// ValidateSpec holds the checks. A section that is there, even an empty one
+// ({}), switches its check on.
+type ValidateSpec struct {
+	// Judges pods by the Pod Security Standards, with Kubernetes' own checks.
+	// Example: {level: restricted}.
+	// +optional
+	PodSecurity *PodSecurity `json:"podSecurity,omitempty"`
+}

@@ -1,0 +1,217 @@
+package policies
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+// validationCase is a spec, and the problems that it has.
+type validationCase struct {
+	name string
+	spec string
+	want []string
+	// inGoOnly says why OpenAPI and CEL do not see it.
+	inGoOnly string
+}
+
+const (
+	parsesGlobs = "two globs have to be compared"
+	labelSyntax = "the CRD of a LabelSelector has no rules"
+)
+
+const globAdvice = "can match nothing: names are lower-case letters, digits and - (not first or last); * stands for any run of them"
+
+func matchCases() []validationCase {
+	return []validationCase{
+		{name: "empty match", spec: `{match: {}, mutate: {digests: {}}}`},
+		{name: "empty lists", spec: `{match: {namespaces: [], excludeNamespaces: [], kinds: []}, modeOverrides: [], mutate: {digests: {}}}`},
+		{name: "all of match", spec: `{match: {namespaces: [a, "team-*", "*"], excludeNamespaces: [kube-system, "team-x-*"], kinds: [Pod, Deployment],
+			namespaceSelector: {matchLabels: {a: b}}, objectSelector: {matchExpressions: [{key: a, operator: Exists}]}}, mutate: {digests: {}}}`},
+		{
+			name: "upper case", spec: `{match: {namespaces: [Kube-System]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.namespaces[0]: "Kube-System" ` + globAdvice},
+		},
+		{
+			name: "empty name", spec: `{match: {excludeNamespaces: [""]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.excludeNamespaces[0]: is empty; write a name, or * for every name`},
+		},
+		{
+			name: "dash first, dash last, dot, question mark", spec: `{match: {namespaces: ["-a", "a-", "a.b", "a?"]}, mutate: {digests: {}}}`,
+			want: []string{
+				`spec.match.namespaces[0]: "-a" ` + globAdvice, `spec.match.namespaces[1]: "a-" ` + globAdvice,
+				`spec.match.namespaces[2]: "a.b" ` + globAdvice, `spec.match.namespaces[3]: "a?" ` + globAdvice,
+			},
+		},
+		{
+			name: "long name", spec: `{match: {namespaces: [` + strings.Repeat("a", 64) + `]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.namespaces[0]: "` + strings.Repeat("a", 64) + `" can match nothing: names have at most 63 characters`},
+		},
+		{
+			name: "twice", spec: `{match: {namespaces: [a, a], excludeNamespaces: ["b*", "b*"], kinds: [Pod, Pod]}, mutate: {digests: {}}}`,
+			want: []string{
+				`spec.match.namespaces[1]: "a" is listed twice`, `spec.match.excludeNamespaces[1]: "b*" is listed twice`,
+				`spec.match.kinds[1]: "Pod" is listed twice`,
+			},
+		},
+		{
+			name: "too many", spec: `{match: {namespaces: [` + numbered("n", 257) + `]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.namespaces: has 257 entries; 256 is the limit`},
+		},
+		{
+			name: "too many kinds", spec: `{match: {kinds: [` + strings.Repeat("Pod, ", 10) + `]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.kinds: has 10 entries; 9 is the limit`},
+		},
+		{
+			name: "in and out", spec: `{match: {namespaces: [a, b], excludeNamespaces: [b]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.namespaces[1]: "b" is left out again by "b" in excludeNamespaces`},
+		},
+		{
+			name: "in and out by glob", spec: `{match: {namespaces: ["team-a-*"], excludeNamespaces: ["team-*"]}, mutate: {digests: {}}}`, inGoOnly: parsesGlobs,
+			want: []string{`spec.match.namespaces[0]: "team-a-*" is left out again by "team-*" in excludeNamespaces`},
+		},
+		{
+			name: "nothing left", spec: `{match: {excludeNamespaces: ["**"]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.excludeNamespaces[0]: "**" leaves out every namespace; delete the policy instead`},
+		},
+		{
+			name: "kind", spec: `{match: {kinds: [Deployments]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.kinds[0]: "Deployments" is not a kind; use Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob, ReplicationController or PodTemplate`},
+		},
+	}
+}
+
+func selectorCases() []validationCase {
+	return []validationCase{
+		{name: "empty selectors", spec: `{match: {namespaceSelector: {}, objectSelector: {}}, mutate: {digests: {}}}`},
+		{
+			name: "selector", spec: `{match: {namespaceSelector: {matchExpressions: [{key: a, operator: Within, values: [b]}]}, objectSelector: {matchExpressions: [{key: a, operator: In}]}}, mutate: {digests: {}}}`, inGoOnly: labelSyntax,
+			want: []string{
+				`spec.match.namespaceSelector.matchExpressions[0].operator: Invalid value: "Within": not a valid selector operator`,
+				`spec.match.objectSelector.matchExpressions[0].values: Required value: must be specified when ` + "`operator` is 'In' or 'NotIn'",
+			},
+		},
+		{
+			name: "selector label", spec: `{match: {objectSelector: {matchLabels: {a: "b c"}}}, mutate: {digests: {}}}`, inGoOnly: labelSyntax,
+			want: []string{`spec.match.objectSelector.matchLabels: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`},
+		},
+	}
+}
+
+func modeCases() []validationCase {
+	return []validationCase{
+		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests or validate.podSecurity`}},
+		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests or validate.podSecurity`}},
+		{name: "modes", spec: `{mode: Warn, onRegistryError: Warn, existingViolations: Deny, mutate: {digests: {mode: Audit}}, validate: {podSecurity: {mode: Enforce}},
+			modeOverrides: [{namespaces: [a, "b-*"], mode: Audit}, {namespaces: ["*"], mode: Enforce}]}`},
+		{
+			name: "bad words", spec: `{mode: enforce, onRegistryError: Ignore, existingViolations: Warn, mutate: {digests: {mode: "on"}}, validate: {podSecurity: {mode: ""}}}`,
+			want: []string{
+				`spec.onRegistryError: "Ignore" is not an action; use Deny, Warn or Allow`,
+				`spec.existingViolations: "Warn" is not an action; use Allow or Deny`,
+				`spec.mode: "enforce" is not a mode; use Enforce, Warn or Audit`,
+				`spec.mutate.digests.mode: "on" is not a mode; use Enforce, Warn or Audit`,
+				`spec.validate.podSecurity.mode: "" is not a mode; use Enforce, Warn or Audit`,
+			},
+		},
+		{
+			name: "override without its fields", spec: `{modeOverrides: [{}], mutate: {digests: {}}}`,
+			want: []string{
+				`spec.modeOverrides[0].namespaces: is empty; name the namespaces that have this mode`,
+				`spec.modeOverrides[0].mode: "" is not a mode; use Enforce, Warn or Audit`,
+			},
+		},
+		{
+			name: "override that is never used", spec: `{modeOverrides: [{namespaces: ["legacy-*"], mode: Warn}, {namespaces: [other, legacy-1], mode: Audit}], mutate: {digests: {}}}`, inGoOnly: parsesGlobs,
+			want: []string{`spec.modeOverrides[1].namespaces[1]: "legacy-1" never counts: "legacy-*" in an entry before it is used first`},
+		},
+		{
+			name: "too many overrides", spec: `{modeOverrides: [` + strings.Join(overrides(65), ", ") + `], mutate: {digests: {}}}`,
+			want: []string{`spec.modeOverrides: has 65 entries; 64 is the limit`},
+		},
+	}
+}
+
+// numbered is a list of n names.
+func numbered(prefix string, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = prefix + strconv.Itoa(i)
+	}
+	return strings.Join(names, ", ")
+}
+
+func overrides(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = "{namespaces: [n" + strconv.Itoa(i) + "], mode: Warn}"
+	}
+	return list
+}
+
+func TestValidate(t *testing.T) {
+	server := newAPIServer(t)
+	for _, tc := range slices.Concat(matchCases(), selectorCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases()) {
+		t.Run(tc.name, func(t *testing.T) {
+			text := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: " + tc.spec
+			p := &PodPolicy{}
+			if err := yaml.UnmarshalStrict([]byte(text), p); err != nil {
+				t.Fatal(err)
+			}
+			Default(p)
+			var got []string
+			for _, problem := range Validate(p) {
+				got = append(got, problem.Error())
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+			object := map[string]any{}
+			if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+				t.Fatal(err)
+			}
+			errs := server.admit(t, object)
+			if len(errs) > 0 && (len(tc.want) == 0 || tc.inGoOnly != "") {
+				t.Errorf("API server: got %v, want no error", errs)
+			}
+			for _, problem := range Validate(p) {
+				blames := func(err *field.Error) bool {
+					return problem.Field == err.Field || strings.HasPrefix(problem.Field, err.Field+".") || strings.HasPrefix(problem.Field, err.Field+"[")
+				}
+				if tc.inGoOnly == "" && !slices.ContainsFunc(errs, blames) {
+					t.Errorf("API server: got %v, want an error for %s", errs, problem.Field)
+				}
+			}
+		})
+	}
+}
+
+func TestValidateMetadata(t *testing.T) {
+	tests := map[string][]string{
+		`{}`:                        {`metadata.name: is missing; findings are reported under it`},
+		`{name: p, namespace: q}`:   {`metadata.namespace: a PodPolicy is cluster-scoped; leave the namespace out and use spec.match.namespaces`},
+		`{name: p, labels: {a: b}}`: nil,
+		`{name: P_1}`: {`metadata.name: "P_1" is not a name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', ` +
+			`and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`},
+	}
+	for _, metadata := range slices.Sorted(maps.Keys(tests)) {
+		p := &PodPolicy{}
+		if err := yaml.UnmarshalStrict([]byte("metadata: "+metadata+"\nspec: {mutate: {digests: {}}}"), p); err != nil {
+			t.Fatal(err)
+		}
+		Default(p)
+		var got []string
+		for _, problem := range Validate(p) {
+			got = append(got, problem.Error())
+		}
+		if diff := cmp.Diff(tests[metadata], got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", metadata, diff)
+		}
+	}
+}
