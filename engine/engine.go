@@ -81,10 +81,12 @@ func (p *Plan) Policies() []string {
 	return names
 }
 
-// MutationNeeds are the image facts that Mutate will ask for.
+// MutationNeeds are the image facts that Mutate will ask for: a policy that does
+// not enforce its mutator asks no registry.
 func (p *Plan) MutationNeeds() []image.Need {
 	for _, m := range p.matches {
-		if d := m.Policy.Digests; d != nil && m.ModeOf(d.Mode) == policies.ModeEnforce && p.mutable() {
+		d := m.Policy.Digests
+		if d != nil && m.ModeOf(d.Mode) == policies.ModeEnforce && p.mutable(d) {
 			return mutate.DigestNeeds(p.scope())
 		}
 	}
@@ -96,13 +98,10 @@ func (p *Plan) MutationNeeds() []image.Need {
 // mutator changes nothing and says what it would change.
 func (p *Plan) Mutate(facts image.Facts) Verdict {
 	var v Verdict
-	if !p.mutable() {
-		return v
-	}
 	var r mutate.Recorder
 	for _, m := range p.matches {
 		d := m.Policy.Digests
-		if d == nil {
+		if d == nil || !p.mutable(d) {
 			continue
 		}
 		mode := m.ModeOf(d.Mode)

@@ -180,7 +180,7 @@ func TestUpdates(t *testing.T) {
 }
 
 func TestWhatMayBeMutated(t *testing.T) {
-	set := compile(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {digests: {}}}\n")
+	set := compile(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {digests: {owners: [argoproj.io/Rollout]}}}\n")
 	owned := func(kind, apiVersion, owner string) string {
 		object := "apiVersion: v1\nkind: Pod\n"
 		spec := "spec: {containers: [{name: app, image: 'app:1'}]}\n"
@@ -201,6 +201,7 @@ func TestWhatMayBeMutated(t *testing.T) {
 		{name: "a pod", object: goodPod, want: []string{"spec.containers[0].image"}},
 		{name: "a pod of a ReplicaSet", object: owned("Pod", "apps/v1", "ReplicaSet"), want: []string{"spec.containers[0].image"}},
 		{name: "a pod of an operator", object: owned("Pod", "postgresql.cnpg.io/v1", "Cluster")},
+		{name: "a pod of a listed operator", object: owned("Pod", "argoproj.io/v1alpha1", "Rollout"), want: []string{"spec.containers[0].image"}},
 		{name: "a pod of somebody else's Deployment", object: owned("Pod", "example.com/v1", "Deployment")},
 		{name: "a ReplicaSet of a Deployment", object: owned("ReplicaSet", "apps/v1", "Deployment")},
 		{name: "a StatefulSet of an operator", object: owned("StatefulSet", "example.com/v1", "Database"), want: []string{"spec.template.spec.containers[0].image"}},
@@ -311,6 +312,7 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	}
+	b.WriteString(imageRefusals(t))
 	const golden = "testdata/refusals.golden"
 	if *update {
 		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
@@ -323,6 +325,78 @@ func TestRefusals(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), b.String()); diff != "" {
 		t.Errorf("refusals (-want +got), go test ./engine -update accepts them:\n%s", diff)
+	}
+}
+
+// imageRefusals are the refusals of the rules that are about images.
+func imageRefusals(t *testing.T) string {
+	t.Helper()
+	set := compile(t, `
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: images}
+spec:
+  validate:
+    rootUser: {}
+    digests: {forbidTags: [latest]}
+    registries: {allow: ["registry.example.com/**"], deny: ["registry.example.com/old/**"]}
+`)
+	const name = "registry.example.com/app:1"
+	platform := func(user string, uid int64) image.Facts {
+		return image.Facts{name: {Platforms: []image.Platform{
+			{OS: "linux", Architecture: "amd64", User: "1000", UID: 1000}, {OS: "linux", Architecture: "arm64", User: user, UID: uid},
+		}}}
+	}
+	var b strings.Builder
+	for _, test := range []struct {
+		name, image, context string
+		facts                image.Facts
+	}{
+		{"root by its image", name, "", platform("", 0)},
+		{"root by its manifest", name, "runAsUser: 0", nil},
+		{"root that would not start", name, "runAsNonRoot: true", platform("root", 0)},
+		{"a name that the kubelet refuses", name, "runAsNonRoot: true", platform("app", 999)},
+		{"no answer", name, "", image.Facts{name: {Err: &image.Error{Reason: image.Timeout, Image: name, Host: "registry.example.com"}}}},
+		{"no registry was asked", name, "", nil},
+		{"another registry", "nginx", "runAsUser: 1", nil},
+		{"a denied registry", "registry.example.com/old/app:1", "runAsUser: 1", nil},
+		{"what is no reference", "registry.example.com//app", "runAsUser: 1", nil},
+	} {
+		object := fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec:\n  containers: [{name: app, image: '%s', securityContext: {%s}}]\n", test.image, test.context)
+		fmt.Fprintf(&b, "# %s\n", test.name)
+		for _, f := range plan(t, set, Review{Workload: decode(t, object)}).Validate(test.facts).Findings {
+			fmt.Fprintln(&b, f)
+		}
+	}
+	return b.String()
+}
+
+// TestRootUserOnUpdate requires that an image that runs as root is not taken for
+// one that did before, only because nobody knows what the old one did.
+func TestRootUserOnUpdate(t *testing.T) {
+	set := compile(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {validate: {rootUser: {}}}\n")
+	const object = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {spec: {containers: [{name: app, image: '%s'}]}}}\n"
+	root := image.Fact{Platforms: []image.Platform{{OS: "linux", Architecture: "amd64"}}}
+	user := image.Fact{Platforms: []image.Platform{{OS: "linux", Architecture: "amd64", User: "1000", UID: 1000}}}
+	for _, test := range []struct {
+		name   string
+		before image.Fact
+		want   string
+	}{
+		{"the old image ran as a user", user, "Enforce p rootUser/ spec.template.spec.containers[0].securityContext.runAsUser"},
+		{"the old image cannot be asked about", image.Fact{Err: &image.Error{Reason: image.NotFound}}, "Enforce p rootUser/ spec.template.spec.containers[0].securityContext.runAsUser"},
+		{"the old image ran as root", root, "Warn p rootUser/ spec.template.spec.containers[0].securityContext.runAsUser existing"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := plan(t, set, Review{Workload: decode(t, fmt.Sprintf(object, "app:2")), Old: decode(t, fmt.Sprintf(object, "app:1"))})
+			if got := len(p.ValidationNeeds()); got != 2 {
+				t.Errorf("got %d needs, want those of both images", got)
+			}
+			v := p.Validate(image.Facts{"app:1": test.before, "app:2": root})
+			if diff := cmp.Diff([]string{test.want}, summary(v)); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

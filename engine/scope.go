@@ -1,16 +1,16 @@
 package engine
 
 import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/portcullis-dev/portcullis/mutate"
 	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // mutable reports whether a mutator may touch the workload at all. Judging it is
 // never left out.
-func (p *Plan) mutable() bool {
-	if len(p.matches) == 0 {
-		return false
-	}
+func (p *Plan) mutable(d *policies.CompiledDigests) bool {
 	w := p.Workload
 	if _, mirror := w.Metadata.Annotations[pod.MirrorAnnotation]; mirror {
 		// A kubelet deletes a mirror pod that differs from its file.
@@ -26,7 +26,8 @@ func (p *Plan) mutable() bool {
 	if w.Kind.IsPod() {
 		// Another controller may compare the pod with what it wrote and replace it
 		// for ever, https://github.com/cloudnative-pg/cloudnative-pg/issues/10872.
-		return pod.IsBuiltIn(owner)
+		gv, err := schema.ParseGroupVersion(owner.APIVersion)
+		return err == nil && (pod.IsBuiltIn(owner) || d.OwnedBy(gv.Group, owner.Kind))
 	}
 	// A Deployment finds its ReplicaSet by comparing templates; were one changed,
 	// the Deployment would make another, without end.

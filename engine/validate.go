@@ -12,30 +12,46 @@ import (
 	"github.com/portcullis-dev/portcullis/validate"
 )
 
+// ValidationNeeds are the image facts that Validate will ask for. On an update
+// they include those of the images before it, by which a finding is known to be
+// an old one.
+func (p *Plan) ValidationNeeds() []image.Need {
+	var needs []image.Need
+	for _, m := range p.matches {
+		for _, c := range checks {
+			if c.needs == nil || c.mode(m, p.Workload) == "" {
+				continue
+			}
+			needs = append(needs, c.needs(m.Policy, p.Workload)...)
+			if p.Old != nil {
+				needs = append(needs, c.needs(m.Policy, p.Old)...)
+			}
+		}
+	}
+	return needs
+}
+
 // Validate judges the workload as it stands by the checks of all matching
 // policies and by the labels of its namespace.
-func (p *Plan) Validate(image.Facts) Verdict {
-	v := p.judge(p.Workload)
+func (p *Plan) Validate(facts image.Facts) Verdict {
+	v := p.judge(p.Workload, facts)
 	if p.Old != nil && v.Denied() {
-		p.tolerateExisting(&v)
+		p.tolerateExisting(&v, facts)
 	}
 	return v.strictest()
 }
 
-func (p *Plan) judge(w *pod.Workload) Verdict {
+func (p *Plan) judge(w *pod.Workload, facts image.Facts) Verdict {
 	var v Verdict
+	in := input{evaluator: p.engine.evaluator, workload: w, facts: facts}
 	honor, templates := false, policies.TemplatesWarn
 	for _, m := range p.matches {
-		s := m.Policy.PodSecurity
-		if s == nil {
-			continue
+		for _, c := range checks {
+			if mode := c.mode(m, w); mode != "" {
+				v.add(m, mode, c.judge(in, m.Policy))
+			}
 		}
-		mode := m.ModeOf(s.Mode)
-		if !w.Kind.IsPod() && s.Templates == policies.TemplatesWarn {
-			mode = laxer(mode, policies.ModeWarn)
-		}
-		v.add(m, mode, validate.PodSecurity(p.engine.evaluator, w, s))
-		if s.HonorLabels {
+		if s := m.Policy.PodSecurity; s != nil && s.HonorLabels {
 			honor = true
 			if s.Templates == policies.TemplatesDeny {
 				templates = policies.TemplatesDeny
@@ -71,7 +87,7 @@ func (p *Plan) labelPolicy() string { return "Namespace/" + p.Namespace.Name }
 // tolerateExisting turns denials into warnings where the same finding was there
 // before the update. It is not for a new pod image that the namespace's enforce
 // label forbids: Kubernetes judges that anew.
-func (p *Plan) tolerateExisting(v *Verdict) {
+func (p *Plan) tolerateExisting(v *Verdict, facts image.Facts) {
 	tolerant := map[string]bool{p.labelPolicy(): !p.Workload.Kind.IsPod() || !imagesChanged(p.Old, p.Workload)}
 	for _, m := range p.matches {
 		allow := m.Policy.ExistingViolations == policies.ExistingViolationsAllow
@@ -81,8 +97,10 @@ func (p *Plan) tolerateExisting(v *Verdict) {
 		}
 	}
 	before := map[string]bool{}
-	for _, f := range p.judge(p.Old).Findings {
-		before[identity(f)] = true
+	for _, f := range p.judge(p.Old, facts).Findings {
+		if !f.NoAnswer { // it may not have been there
+			before[identity(f)] = true
+		}
 	}
 	grown := hasNewContainer(p.Old, p.Workload)
 	for i, f := range v.Findings {

@@ -3,75 +3,16 @@ package validate
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/pod-security-admission/api"
-	"k8s.io/pod-security-admission/policy"
 
 	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/pod/security"
 	"github.com/portcullis-dev/portcullis/policies"
 )
-
-// TestPodSecurityCases judges each case file by the level of the check in its
-// name. A case that fails trips its own check alone, a case that passes none,
-// and upstream has no check without a case.
-func TestPodSecurityCases(t *testing.T) {
-	levels := map[string]api.Level{}
-	for _, check := range policy.DefaultChecks() {
-		levels[string(check.ID)] = check.Level
-	}
-	files, err := filepath.Glob("testdata/podSecurity/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	passing, failing := 0, map[string]bool{}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
-		check, fail := strings.CutPrefix(name, "fail-")
-		level := api.LevelRestricted
-		if fail {
-			var known bool
-			if level, known = levels[check]; !known {
-				t.Errorf("%s is named after no check", file)
-				continue
-			}
-			failing[check] = true
-		} else if strings.HasPrefix(name, "pass-") {
-			passing++
-		} else {
-			t.Errorf("%s begins with neither pass- nor fail-", file)
-		}
-		t.Run(name, func(t *testing.T) {
-			findings := PodSecurity(newEvaluator(t), read(t, file), settings(level))
-			if !fail && len(findings) > 0 {
-				t.Fatalf("got findings %v, want none", findings)
-			}
-			if fail && len(findings) == 0 {
-				t.Fatal("got no finding, want one")
-			}
-			for _, f := range findings {
-				if f.Rule != PodSecurityRule || f.Check != check {
-					t.Errorf("got a finding of %s/%s, want only %s/%s", f.Rule, f.Check, PodSecurityRule, check)
-				}
-				if f.Path.String() == "spec" {
-					t.Errorf("got no field for %s, want its path", f.Check)
-				}
-			}
-		})
-	}
-	for id := range levels {
-		if !failing[id] {
-			t.Errorf("check %s has no case fail-%s.yaml", id, id)
-		}
-	}
-	if passing == 0 {
-		t.Error("no case passes")
-	}
-}
 
 func TestPodSecurityExemptions(t *testing.T) {
 	const spec = `

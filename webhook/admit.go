@@ -45,11 +45,7 @@ func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.Admis
 	if plan == nil {
 		return response
 	}
-	var facts image.Facts
-	if needs := plan.MutationNeeds(); len(needs) > 0 {
-		facts = a.images.Gather(ctx, needs, credentials(plan.Review))
-	}
-	verdict := plan.Mutate(facts)
+	verdict := plan.Mutate(a.gather(ctx, plan, plan.MutationNeeds()))
 	patch, err := pod.Patch(req.Object, verdict.Edits)
 	if err != nil {
 		return unreadable(err)
@@ -68,7 +64,15 @@ func (a *admission) validate(ctx context.Context, req *request) *admissionv1.Adm
 	if plan == nil {
 		return response
 	}
-	return a.respond(plan, plan.Validate(nil))
+	return a.respond(plan, plan.Validate(a.gather(ctx, plan, plan.ValidationNeeds())))
+}
+
+// gather finds the facts that a plan needs. It is the one step that waits.
+func (a *admission) gather(ctx context.Context, plan *engine.Plan, needs []image.Need) image.Facts {
+	if len(needs) == 0 {
+		return image.Facts{}
+	}
+	return a.images.Gather(ctx, needs, credentials(plan.Review))
 }
 
 // plan reads the request and finds the policies for it. Where there is nothing

@@ -1,0 +1,179 @@
+package validate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/api"
+
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// RootUserRule is the key of the section that this file judges.
+const RootUserRule = "rootUser"
+
+// RootUser finds the containers that run as root, and those that cannot start
+// because the kubelet refuses their user.
+//
+// A container runs as the first of: its securityContext.runAsUser, the pod's,
+// the USER of its image. The image's counts on every platform that it is made
+// for, since any node may run it, and a name counts as what /etc/passwd of the
+// image says. runAsNonRoot changes nothing about the user: it makes the kubelet
+// refuse root, and refuse a name, whose number it does not know
+// (verifyRunAsNonRoot in k8s.io/kubernetes/pkg/kubelet/kuberuntime).
+//
+// Root inside a user namespace (hostUsers: false) is let pass from Pod Security
+// v1.35 on, as upstream does (KEP-127). A platform of Windows has no root; a pod
+// for Windows is still judged by an image that has Linux alone.
+func RootUser(w *pod.Workload, s *policies.CompiledRootUser, facts image.Facts) []pod.Finding {
+	if rootAllowed(w, s.Version) {
+		return nil
+	}
+	var findings []pod.Finding
+	for c := range w.Containers() {
+		if f := rootUser(w, c, facts); f != nil {
+			findings = append(findings, *f)
+		}
+	}
+	return findings
+}
+
+// RootUserNeeds are the images whose USER decides.
+func RootUserNeeds(w *pod.Workload, s *policies.CompiledRootUser) []image.Need {
+	if rootAllowed(w, s.Version) {
+		return nil
+	}
+	var needs []image.Need
+	for c := range w.Containers() {
+		if uid, _ := runAsUser(w, c); uid == nil && c.Image != "" {
+			needs = append(needs, image.Need{Image: c.Image, Config: true, UID: true})
+		}
+	}
+	return needs
+}
+
+// rootAllowed is upstream's relaxPolicyForUserNamespacePod, which its checks
+// runAsNonRoot and runAsUser ask from v1.35 on.
+func rootAllowed(w *pod.Workload, version api.Version) bool {
+	return w.Spec == nil || w.Spec.HostUsers != nil && !*w.Spec.HostUsers && !version.Older(api.MajorMinorVersion(1, 35))
+}
+
+func rootUser(w *pod.Workload, c pod.Container, facts image.Facts) *pod.Finding {
+	uid, at := runAsUser(w, c)
+	f := &pod.Finding{Rule: RootUserRule, Container: c.Name, Path: at, Fix: "set it to a user id above 0"}
+	switch {
+	case uid != nil && *uid > 0:
+		return nil
+	case uid != nil:
+		f.Value, f.Message = *uid, "the container runs as root"
+		return f
+	case c.Image == "":
+		return nil // somebody else fills it in, and is judged then
+	}
+	fact, known := facts[c.Image]
+	if !known || fact.Err != nil {
+		return noAnswer(f, fact.Err)
+	}
+	for _, p := range judgedPlatforms(w, fact.Platforms) {
+		if userOf(f, p, runAsNonRoot(w, c)) {
+			return f
+		}
+	}
+	return nil
+}
+
+// userOf judges the USER of an image on one platform and completes the finding
+// if there is one.
+func userOf(f *pod.Finding, p image.Platform, nonRoot bool) bool {
+	user := fmt.Sprintf("USER %q on %s", p.User, p)
+	if p.User == "" {
+		user = "no USER on " + p.String()
+	}
+	const repair = "set it to a user id above 0 that the image can run as, or give the image a USER with such a number"
+	var why *image.Error
+	switch {
+	case p.UID == 0 && nonRoot:
+		f.Message, f.Fix = fmt.Sprintf("the container would never start: runAsNonRoot is true and its image has %s, which is root", user), repair
+	case p.UID == 0:
+		f.Message, f.Fix = fmt.Sprintf("the container runs as root, because its image has %s", user), repair
+	case p.UID > 0 && nonRoot && !numeric(p.User):
+		f.Message = fmt.Sprintf("the container would never start: runAsNonRoot is true and the kubelet cannot tell that its image's %s is not root", user)
+		f.Fix = fmt.Sprintf("set it to %d, which is what the image's /etc/passwd says", p.UID)
+	case p.UID > 0:
+		return false
+	case errors.As(p.UIDErr, &why):
+		f.Message, f.Fix = fmt.Sprintf("it is not known whether the container runs as root: its image has %s: %s", user, why), repair
+		f.NoAnswer = needsRegistry(why)
+	default:
+		f.Message, f.Fix = fmt.Sprintf("it is not known whether the container runs as root: its image has %s", user), repair
+	}
+	return true
+}
+
+// needsRegistry tells an answer that a registry did not give from one about the
+// image itself.
+func needsRegistry(err *image.Error) bool {
+	switch err.Reason {
+	case image.InvalidReference, image.TooManyImages, image.NotAnImage,
+		image.InvalidUser, image.UserNotFound, image.PasswdUnreadable, image.TooLarge, image.DigestMismatch:
+		return false
+	}
+	return true
+}
+
+func noAnswer(f *pod.Finding, err error) *pod.Finding {
+	f.Message, f.NoAnswer = "it is not known whether the container runs as root, and no registry was asked", true
+	var why *image.Error
+	if errors.As(err, &why) {
+		f.Message = fmt.Sprintf("it is not known whether the container runs as root: %s", why)
+		f.NoAnswer = needsRegistry(why)
+	}
+	f.Fix = "set it to a user id above 0 that the image can run as"
+	return f
+}
+
+// runAsUser is the user that the manifest sets, nil where it leaves that to the
+// image, and the field that decides.
+func runAsUser(w *pod.Workload, c pod.Container) (*int64, pod.Path) {
+	at := c.Path().Child("securityContext").Child("runAsUser")
+	if c.SecurityContext != nil && c.SecurityContext.RunAsUser != nil {
+		return c.SecurityContext.RunAsUser, at
+	}
+	if w.Spec.SecurityContext != nil && w.Spec.SecurityContext.RunAsUser != nil {
+		return w.Spec.SecurityContext.RunAsUser, w.SpecPath().Child("securityContext").Child("runAsUser")
+	}
+	return nil, at
+}
+
+func runAsNonRoot(w *pod.Workload, c pod.Container) bool {
+	if c.SecurityContext != nil && c.SecurityContext.RunAsNonRoot != nil {
+		return *c.SecurityContext.RunAsNonRoot
+	}
+	return w.Spec.SecurityContext != nil && w.Spec.SecurityContext.RunAsNonRoot != nil && *w.Spec.SecurityContext.RunAsNonRoot
+}
+
+// judgedPlatforms are the platforms that count: those of Linux, unless the pod is
+// for Windows and the image has a platform of that.
+func judgedPlatforms(w *pod.Workload, platforms []image.Platform) []image.Platform {
+	var linux []image.Platform
+	for _, p := range platforms {
+		if p.OS != string(corev1.Windows) {
+			linux = append(linux, p)
+		}
+	}
+	windows := w.Spec.OS != nil && w.Spec.OS.Name == corev1.Windows
+	if windows && len(linux) < len(platforms) {
+		return nil
+	}
+	return linux
+}
+
+// numeric reports whether the kubelet reads a USER as a number.
+func numeric(user string) bool {
+	name, _, _ := strings.Cut(user, ":")
+	return name != "" && strings.Trim(name, "0123456789") == ""
+}
