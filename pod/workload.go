@@ -32,6 +32,11 @@ type Workload struct {
 	Spec *corev1.PodSpec
 }
 
+// FromPod is the workload of a Pod. It shares the Pod's memory.
+func FromPod(p *corev1.Pod) *Workload {
+	return &Workload{Kind: kinds[0], Metadata: p.ObjectMeta, Template: &p.ObjectMeta, Spec: &p.Spec}
+}
+
 // DisplayName is the name for messages: the object's, or its generateName.
 func (w *Workload) DisplayName() string {
 	if w.Metadata.Name != "" {

@@ -58,6 +58,11 @@ func (m Match) ModeOf(rule *Mode) Mode {
 // Len is the number of policies.
 func (s *Set) Len() int { return len(s.policies) }
 
+// AsksRegistries tells whether a policy has a rule whose answer may need a registry.
+func (s *Set) AsksRegistries() bool {
+	return slices.ContainsFunc(s.policies, func(c *Compiled) bool { return c.Digests != nil || c.RootUser != nil })
+}
+
 // Matching appends the policies that apply to t to dst, by name, and returns it, as append does. With room in dst nothing is allocated.
 func (s *Set) Matching(dst []Match, t Target) []Match {
 	named, rest := s.named[t.Namespace], s.rest

@@ -55,6 +55,7 @@ func (f fakeNamespaces) ListPods(context.Context, string) ([]*corev1.Pod, error)
 // testWebhook is both endpoints in front of the restricted preset.
 type testWebhook struct {
 	mutate, validate *endpoint
+	admission        *admission
 	images           *fakeImages
 	metrics          *metrics
 }
@@ -77,8 +78,9 @@ func newTestWebhook(t testing.TB) *testWebhook {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	a := &admission{
 		engine: core, policies: func() *policies.Set { return set }, images: w.images, metrics: w.metrics, log: log,
-		namespaces: fakeNamespaces{"web": nil, "labelled": {"pod-security.kubernetes.io/enforce": "baseline"}},
+		namespaces: fakeNamespaces{"web": nil, "kube-system": nil, "labelled": {"pod-security.kubernetes.io/enforce": "baseline"}},
 	}
+	w.admission = a
 	w.mutate = &endpoint{name: "mutate", admit: a.mutate, metrics: w.metrics, log: log, draining: &atomic.Bool{}}
 	w.validate = &endpoint{name: "validate", admit: a.validate, metrics: w.metrics, log: log, draining: &atomic.Bool{}}
 	return w

@@ -156,9 +156,14 @@ func (s *server) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	registries := s.registries()
 	a := &admission{
-		engine: core, policies: set, namespaces: lookup, images: s.registries(),
+		engine: core, policies: set, namespaces: lookup, images: registries,
 		metrics: s.metrics, log: s.options.Log,
+	}
+	warm := &warmUp{pods: s.manager.GetAPIReader(), admission: a, images: registries, log: s.options.Log}
+	if err := s.manager.Add(warm); err != nil {
+		return fmt.Errorf("adding the warm-up: %w", err)
 	}
 	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 		if isNamespace(req) {

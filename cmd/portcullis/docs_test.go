@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// TestDocs reads every YAML example of the README and of docs/ as the product
+// does, follows every link to a file, and knows every flag that is named.
+func TestDocs(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found documents %v (%v), want some", files, err)
+	}
+	examples := map[string]int{}
+	for _, file := range append(files, "../../README.md", "../../CONTRIBUTING.md") {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1) {
+			examples[checkExample(t, file, block[1])]++
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), link[1])); err != nil {
+				t.Errorf("%s links to %s: %v", file, link[1], err)
+			}
+		}
+		flags := newServe(os.Stderr).Flags()
+		for _, command := range regexp.MustCompile("portcullis serve[^`\n]*").FindAllString(text, -1) {
+			for _, flag := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(command, -1) {
+				if flags.Lookup(flag[1]) == nil {
+					t.Errorf("%s names flag --%s, which serve does not have", file, flag[1])
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"PodPolicy", "RegistryConfig"} {
+		if examples[kind] == 0 {
+			t.Errorf("got no example of a %s, want one", kind)
+		}
+	}
+}
+
+// checkExample loads one example and returns its kind.
+func checkExample(t *testing.T, file, example string) string {
+	t.Helper()
+	var object struct {
+		Kind string         `json:"kind"`
+		Spec map[string]any `json:"spec"`
+	}
+	if err := yaml.Unmarshal([]byte(example), &object); err != nil {
+		t.Errorf("%s: %v in\n%s", file, err, example)
+	}
+	var err error
+	switch {
+	case object.Kind == "PodPolicy":
+		_, err = policies.Load([]byte(example), file)
+	case object.Kind == "RegistryConfig":
+		_, err = image.LoadConfig([]byte(example), file)
+	case object.Kind == "" && object.Spec != nil: // an excerpt of a policy
+		example = "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: x}\n" + strings.TrimSpace(example) + "\n"
+		_, err = policies.Load([]byte(example), file)
+	}
+	if err != nil {
+		t.Errorf("%s: %v in\n%s", file, err, example)
+	}
+	return object.Kind
+}
