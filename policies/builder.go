@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	psapi "k8s.io/pod-security-admission/api"
 )
 
 // builder turns the strings of one policy into types and notes each one that is not valid, so that all problems are found in one pass.
@@ -64,6 +65,33 @@ func (b *builder) globs(path *field.Path, patterns []string) []Glob {
 		globs = append(globs, glob)
 	}
 	return globs
+}
+
+// images leaves out what is no pattern, as globs does.
+func (b *builder) images(path *field.Path, patterns []string) []ImagePattern {
+	if !b.atMost(path, len(patterns), 256) {
+		return nil
+	}
+	images := make([]ImagePattern, 0, len(patterns))
+	for i, text := range patterns {
+		pattern, err := ParseImagePattern(text)
+		if err != nil {
+			b.refuse(path.Index(i), "%v", err)
+		} else if slices.ContainsFunc(images, func(p ImagePattern) bool { return p.text == pattern.text }) {
+			b.refuse(path.Index(i), "%s is listed twice", quote(text))
+		}
+		images = append(images, pattern)
+	}
+	return images
+}
+
+// version is the one of the Pod Security Standards.
+func (b *builder) version(path *field.Path, text string) (version psapi.Version, ok bool) {
+	version, err := psapi.ParseVersion(text)
+	if err != nil {
+		b.refuse(path, "%s is not a version; use latest, or v1 and a minor version such as v1.36", quote(text))
+	}
+	return version, err == nil
 }
 
 // atMost keeps to the limits of the CRD. The API server needs them to bound the cost of the CEL rules, and here they bound the comparing of

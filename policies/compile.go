@@ -18,20 +18,15 @@ type Compiled struct {
 	ExistingViolations ExistingViolations
 
 	// The rules; nil where the policy does not switch one on. The mode of a rule in a namespace is Match.ModeOf(rule.Mode).
-	Digests     *CompiledDigests
-	PodSecurity *CompiledPodSecurity
+	Digests           *CompiledDigests
+	PodSecurity       *CompiledPodSecurity
+	RootUser          *CompiledRootUser
+	DigestRequirement *CompiledDigestRequirement
+	Registries        *CompiledRegistries
 
 	mode      Mode
 	overrides []override
 	scope     scope
-}
-
-// CompiledDigests is spec.mutate.digests.
-//
-// +kubebuilder:object:generate=false
-type CompiledDigests struct {
-	// Mode is the rule's own mode, or nil.
-	Mode *Mode
 }
 
 type override struct {
@@ -85,16 +80,31 @@ func compile(p *PodPolicy) (*Compiled, Problems) {
 		overrides:          b.overrides(path.Child("modeOverrides"), p.Spec.ModeOverrides),
 		scope:              b.scope(path.Child("match"), &p.Spec.Match),
 	}
-	if digests := p.Spec.Mutate.Digests; digests != nil {
-		c.Digests = &CompiledDigests{Mode: b.ruleMode(path.Child("mutate", "digests", "mode"), digests.Mode)}
-	}
-	if ps := p.Spec.Validate.PodSecurity; ps != nil {
-		c.PodSecurity = b.podSecurity(path.Child("validate", "podSecurity"), ps)
-	}
-	if c.Digests == nil && c.PodSecurity == nil {
-		b.refuse(path, "no rule is switched on; add mutate.digests or validate.podSecurity")
-	}
+	b.rules(c, path, &p.Spec)
 	return c, b.problems
+}
+
+// rules switches on the rules whose sections are there.
+func (b *builder) rules(c *Compiled, path *field.Path, spec *PodPolicySpec) {
+	mutate, validate := path.Child("mutate"), path.Child("validate")
+	if digests := spec.Mutate.Digests; digests != nil {
+		c.Digests = b.digests(mutate.Child("digests"), digests)
+	}
+	if ps := spec.Validate.PodSecurity; ps != nil {
+		c.PodSecurity = b.podSecurity(validate.Child("podSecurity"), ps)
+	}
+	if user := spec.Validate.RootUser; user != nil {
+		c.RootUser = b.rootUser(validate.Child("rootUser"), user)
+	}
+	if digests := spec.Validate.Digests; digests != nil {
+		c.DigestRequirement = b.digestRequirement(validate.Child("digests"), digests)
+	}
+	if registries := spec.Validate.Registries; registries != nil {
+		c.Registries = b.registries(validate.Child("registries"), registries)
+	}
+	if c.Digests == nil && c.PodSecurity == nil && c.RootUser == nil && c.DigestRequirement == nil && c.Registries == nil {
+		b.refuse(path, "no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries")
+	}
 }
 
 func (b *builder) scope(path *field.Path, match *MatchSpec) scope {

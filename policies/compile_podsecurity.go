@@ -68,12 +68,9 @@ func (b *builder) podSecurity(path *field.Path, ps *PodSecurity) *CompiledPodSec
 
 // level is nil when none is set, and when the one that is set is not valid.
 func (b *builder) level(path *field.Path, ps *PodSecurity) *psapi.LevelVersion {
-	version, versionErr := psapi.ParseVersion(ps.Version)
-	if versionErr != nil {
-		b.refuse(path.Child("version"), "%s is not a version; use latest, or v1 and a minor version such as v1.36", quote(ps.Version))
-	}
+	version, ok := b.version(path.Child("version"), ps.Version)
 	if ps.Level == "" {
-		if versionErr == nil && !version.Latest() {
+		if ok && !version.Latest() {
 			b.refuse(path.Child("version"), "belongs to level, and none is set; set a level, or leave version out")
 		}
 		return nil
@@ -82,7 +79,7 @@ func (b *builder) level(path *field.Path, ps *PodSecurity) *psapi.LevelVersion {
 	if levelErr != nil {
 		b.refuse(path.Child("level"), "%s is not a level; use privileged, baseline or restricted", quote(string(ps.Level)))
 	}
-	if versionErr != nil || levelErr != nil {
+	if !ok || levelErr != nil {
 		return nil
 	}
 	return &psapi.LevelVersion{Level: level, Version: version}
@@ -92,18 +89,9 @@ func (b *builder) exemption(path *field.Path, e *PodSecurityExemption) CompiledE
 	if len(e.Containers)+len(e.Images) == 0 {
 		b.refuse(path, "covers no container; name them by containers, images or both")
 	}
-	compiled := CompiledExemption{checks: e.Checks, containers: b.globs(path.Child("containers"), e.Containers)}
-	if !b.atMost(path.Child("images"), len(e.Images), 256) {
-		return compiled
+	return CompiledExemption{
+		checks:     e.Checks,
+		containers: b.globs(path.Child("containers"), e.Containers),
+		images:     b.images(path.Child("images"), e.Images),
 	}
-	for i, text := range e.Images {
-		pattern, err := ParseImagePattern(text)
-		if err != nil {
-			b.refuse(path.Child("images").Index(i), "%v", err)
-		} else if slices.ContainsFunc(compiled.images, func(p ImagePattern) bool { return p.text == pattern.text }) {
-			b.refuse(path.Child("images").Index(i), "%s is listed twice", quote(text))
-		}
-		compiled.images = append(compiled.images, pattern)
-	}
-	return compiled
 }

@@ -56,6 +56,41 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+func TestCompileImages(t *testing.T) {
+	set := compileText(t, head("p")+`spec:
+  validate:
+    rootUser: {mode: Warn, version: v1.34}
+    digests: {mode: Audit, require: false, forbidTags: [latest, main]}
+    registries: {mode: Warn, allow: ["docker.io/library/*"], deny: [busybox]}
+`)
+	c := set.Matching(nil, Target{Namespace: "a"})[0].Policy
+	warn, audit := ModeWarn, ModeAudit
+	if diff := cmp.Diff(&CompiledDigestRequirement{Mode: &audit, ForbidTags: []string{"latest", "main"}}, c.DigestRequirement); diff != "" {
+		t.Errorf("digests (-want +got):\n%s", diff)
+	}
+	if *c.RootUser.Mode != warn || c.RootUser.Version != psapi.MajorMinorVersion(1, 34) {
+		t.Errorf("got %+v, want what the policy says", c.RootUser)
+	}
+	r := c.Registries
+	if *r.Mode != warn || len(r.Allow) != 1 || len(r.Deny) != 1 || !r.Allow[0].Match("docker.io/library/nginx") || !r.Deny[0].Match("docker.io/library/busybox") {
+		t.Errorf("got %+v, want what the policy says", r)
+	}
+	if c.Digests != nil || c.PodSecurity != nil {
+		t.Errorf("got %+v, want no other rule", c)
+	}
+}
+
+func TestCompileImageDefaults(t *testing.T) {
+	set := compileText(t, head("p")+`spec: {mutate: {digests: {}}, validate: {rootUser: {}, digests: {}, registries: {deny: ["**"]}}}`)
+	c := set.Matching(nil, Target{Namespace: "a"})[0].Policy
+	if diff := cmp.Diff(&CompiledDigestRequirement{Require: true}, c.DigestRequirement); diff != "" {
+		t.Errorf("digests (-want +got):\n%s", diff)
+	}
+	if c.RootUser.Mode != nil || !c.RootUser.Version.Latest() || len(c.Registries.Allow) != 0 || c.Digests.OwnedBy("argoproj.io", "Rollout") {
+		t.Errorf("got %+v, %+v, %+v, want the defaults", c.RootUser, c.Registries, c.Digests)
+	}
+}
+
 func TestCompileLabelsOnly(t *testing.T) {
 	set := compileText(t, head("p")+"spec: {validate: {podSecurity: {}}}")
 	c := set.Matching(nil, Target{Namespace: "a"})[0].Policy

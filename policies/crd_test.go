@@ -158,6 +158,9 @@ func TestCRDEnums(t *testing.T) {
 		"spec.modeOverrides[].mode":                       words(Modes()),
 		"spec.mutate.digests.mode":                        words(Modes()),
 		"spec.validate.podSecurity.mode":                  words(Modes()),
+		"spec.validate.rootUser.mode":                     words(Modes()),
+		"spec.validate.digests.mode":                      words(Modes()),
+		"spec.validate.registries.mode":                   words(Modes()),
 		"spec.onRegistryError":                            words(RegistryErrorActions()),
 		"spec.existingViolations":                         words(AllExistingViolations()),
 		"spec.validate.podSecurity.namespaceLabels":       words(AllNamespaceLabels()),
@@ -211,7 +214,7 @@ func words[T ~string](values []T) []string {
 
 // TestCRDDefaults requires that the API server and Default fill in the same.
 func TestCRDDefaults(t *testing.T) {
-	const minimal = `{"spec":{"modeOverrides":[],"mutate":{"digests":{}},"validate":{"podSecurity":{"exemptions":[]}}}}`
+	const minimal = `{"spec":{"modeOverrides":[],"mutate":{"digests":{}},"validate":{"podSecurity":{"exemptions":[]},"rootUser":{},"digests":{},"registries":{"deny":["**"]}}}}`
 	object := map[string]any{}
 	if err := json.Unmarshal([]byte(minimal), &object); err != nil {
 		t.Fatal(err)

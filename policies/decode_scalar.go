@@ -16,7 +16,10 @@ func (d *document) scalar(n *yaml.Node, t reflect.Type, path string) any {
 	case t.Kind() == reflect.String && (tag == "!!str" || tag == "!!timestamp") && !isOldBool(n):
 		return n.Value
 	case t.Kind() == reflect.Bool && tag == "!!bool":
-		return n.Value == "true"
+		var flag bool
+		if n.Decode(&flag) == nil {
+			return flag // True and TRUE are booleans too
+		}
 	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 && tag == "!!int":
 		var number int64
 		if n.Decode(&number) == nil {

@@ -36,7 +36,7 @@ func documentCases() []loadCase {
 				`p.yaml: document 2, line 10: is not YAML: did not find expected node content` + "\n" +
 				`p.yaml: document 3, line 11: kind: is "Pod", want PodPolicy` + "\n" +
 				`p.yaml: document 3, line 12: apiVersion: is "v1", want portcullis.dev/v1alpha1` + "\n" +
-				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests or validate.podSecurity`,
+				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries`,
 		},
 	}
 }
@@ -97,6 +97,12 @@ func typeCases() []loadCase {
 			`p.yaml: document 1, line 5: spec.match.objectSelector.matchLabels[a.b/c]: is the boolean on of YAML 1.1, which Kubernetes reads, want a string: put it in quotes`,
 		},
 		{
+			"words for a boolean", head("a") + "spec:\n  validate:\n    digests: {require: yes}\n    registries: {deny: {}}\n---\n" + head("b") + "spec: {validate: {digests: {require: \"false\"}}}\n",
+			`p.yaml: document 1, line 6: spec.validate.digests.require: is the boolean yes of YAML 1.1, which Kubernetes reads, want true or false` + "\n" +
+				`p.yaml: document 1, line 7: spec.validate.registries.deny: is an object, want a list` + "\n" +
+				`p.yaml: document 2, line 12: spec.validate.digests.require: is the string "false", want true or false`,
+		},
+		{
 			"text for a number", "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata:\n  name: a\n  generation: two\nspec: {mutate: {digests: {}}}\n",
 			`p.yaml: document 1, line 5: metadata.generation: is the string "two", want a number`,
 		},
@@ -134,6 +140,19 @@ func TestLoadProblems(t *testing.T) {
 				t.Errorf("got %#v, want one problem a line", err)
 			}
 		})
+	}
+}
+
+// TestLoadBooleans is about spellings: each of them means the same to kubectl.
+func TestLoadBooleans(t *testing.T) {
+	for word, want := range map[string]bool{"true": true, "True": true, "TRUE": true, "false": false, "False": false, "FALSE": false} {
+		list, err := Load([]byte(head("a")+"spec: {validate: {digests: {forbidTags: [a], require: "+word+"}}}"), "p.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := *list[0].Spec.Validate.Digests.Require; got != want {
+			t.Errorf("%s: got %v, want %v", word, got, want)
+		}
 	}
 }
 

@@ -13,4 +13,11 @@ func Default(p *PodPolicy) {
 		ps.NamespaceLabels = cmp.Or(ps.NamespaceLabels, NamespaceLabelsHonor)
 		ps.Templates = cmp.Or(ps.Templates, TemplatesDeny)
 	}
+	if user := spec.Validate.RootUser; user != nil {
+		user.Version = cmp.Or(user.Version, "latest")
+	}
+	if digests := spec.Validate.Digests; digests != nil && digests.Require == nil {
+		require := true
+		digests.Require = &require
+	}
 }

@@ -98,6 +98,12 @@ func (p ImagePattern) Match(name string) bool {
 	return p.deep && path != ""
 }
 
+// Covers tells whether p matches everything that other matches. A * of p takes in a * of other, and nothing else does.
+func (p ImagePattern) Covers(other ImagePattern) bool {
+	// The ** that ends the text of other is a part to Match, and more than the last part of a p without **.
+	return p.Match(other.text) && (p.deep || !other.deep)
+}
+
 // matchHost matches label by label, so that no * crosses a dot or reaches the port.
 func matchHost(pattern, host string) bool {
 	for {

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -123,6 +124,54 @@ func TestParseImagePatternRefuses(t *testing.T) {
 			t.Errorf("%q (-want +got):\n%s", pattern, diff)
 		}
 	}
+}
+
+// TestImagePatternCovers compares every two of many small patterns on every small name: one covers the other if, and only if, it matches all
+// that the other does.
+func TestImagePatternCovers(t *testing.T) {
+	parts := func(words ...string) []string {
+		list := slices.Clone(words)
+		for _, a := range words {
+			for _, b := range words {
+				list = append(list, a+"/"+b)
+			}
+		}
+		return list
+	}
+	var patterns []ImagePattern
+	for _, host := range []string{"a.io", "a*.io", "*.io", "*.a.io", "a.io:5000"} {
+		for _, path := range parts("a", "a*", "*b", "a*b", "*") {
+			patterns = append(patterns, mustParse(t, host+"/"+path), mustParse(t, host+"/"+path+"/**"))
+		}
+		patterns = append(patterns, mustParse(t, host+"/**"))
+	}
+	patterns = append(patterns, mustParse(t, "**"))
+	var names []string
+	for _, host := range []string{"a.io", "ax.io", "x.io", "x.a.io", "a.io:5000", "b.com"} {
+		for _, path := range parts("a", "ax", "xb", "axb", "x") {
+			names = append(names, host+"/"+path, host+"/"+path+"/x", host+"/"+path+"/x/x")
+		}
+	}
+	for _, p := range patterns {
+		for _, other := range patterns {
+			want := !slices.ContainsFunc(names, func(name string) bool { return other.Match(name) && !p.Match(name) })
+			if got := p.Covers(other); got != want {
+				t.Errorf("%s covers %s: got %v, want %v", p, other, got, want)
+			}
+		}
+	}
+	if every := mustParse(t, "**"); every.Covers(ImagePattern{}) || (ImagePattern{}).Covers(every) {
+		t.Error("the zero ImagePattern covers or is covered, want neither")
+	}
+}
+
+func mustParse(t *testing.T, pattern string) ImagePattern {
+	t.Helper()
+	parsed, err := ParseImagePattern(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
 }
 
 func zeros(n int) string {

@@ -61,8 +61,11 @@ func TestLoadDecodesEveryField(t *testing.T) {
   modeOverrides: [{namespaces: [g], mode: Audit}]
   onRegistryError: Allow
   existingViolations: Deny
-  mutate: {digests: {mode: Audit}}
+  mutate: {digests: {mode: Audit, owners: [j.k/L]}}
   validate:
+    rootUser: {mode: Warn, version: v1.34}
+    digests: {mode: Audit, require: False, forbidTags: [m]}
+    registries: {mode: Warn, allow: [na], deny: [o]}
     podSecurity:
       mode: Enforce
       level: restricted
@@ -71,7 +74,7 @@ func TestLoadDecodesEveryField(t *testing.T) {
       templates: Warn
       exemptions: [{checks: [hostPorts], containers: [h], images: [i]}]
 `
-	audit, enforce := ModeAudit, ModeEnforce
+	audit, warn, enforce, require := ModeAudit, ModeWarn, ModeEnforce, false
 	want := PodPolicySpec{
 		Match: MatchSpec{
 			Namespaces: []string{"a"}, ExcludeNamespaces: []string{"b"},
@@ -83,11 +86,16 @@ func TestLoadDecodesEveryField(t *testing.T) {
 		},
 		Mode: ModeWarn, ModeOverrides: []ModeOverride{{Namespaces: []string{"g"}, Mode: ModeAudit}},
 		OnRegistryError: RegistryErrorAllow, ExistingViolations: ExistingViolationsDeny,
-		Mutate: MutateSpec{Digests: &DigestPinning{Mode: &audit}},
-		Validate: ValidateSpec{PodSecurity: &PodSecurity{
-			Mode: &enforce, Level: "restricted", Version: "v1.36", NamespaceLabels: NamespaceLabelsIgnore, Templates: TemplatesWarn,
-			Exemptions: []PodSecurityExemption{{Checks: []string{"hostPorts"}, Containers: []string{"h"}, Images: []string{"i"}}},
-		}},
+		Mutate: MutateSpec{Digests: &DigestPinning{Mode: &audit, Owners: []string{"j.k/L"}}},
+		Validate: ValidateSpec{
+			RootUser:   &RootUser{Mode: &warn, Version: "v1.34"},
+			Digests:    &DigestRequirement{Mode: &audit, Require: &require, ForbidTags: []string{"m"}},
+			Registries: &Registries{Mode: &warn, Allow: []string{"na"}, Deny: []string{"o"}},
+			PodSecurity: &PodSecurity{
+				Mode: &enforce, Level: "restricted", Version: "v1.36", NamespaceLabels: NamespaceLabelsIgnore, Templates: TemplatesWarn,
+				Exemptions: []PodSecurityExemption{{Checks: []string{"hostPorts"}, Containers: []string{"h"}, Images: []string{"i"}}},
+			},
+		},
 	}
 	list, err := Load([]byte(text), "p.yaml")
 	if err != nil {
@@ -197,6 +205,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(head("a") + "spec: &s {match: *s, modeOverrides: [{namespaces: [a, \"*\"], mode: Warn}], validate: {podSecurity: {exemptions: [{checks: [x], images: [a/b]}]}}}\n---\n- *s"))
+	f.Add([]byte(head("a") + "spec: {mutate: {digests: {owners: [a.b/C, \"*/*\"]}}, validate: {rootUser: {version: v1.34}, digests: {require: False, forbidTags: [latest]}, registries: {allow: [a/*], deny: [a/b, \"**\"]}}}"))
 	f.Add([]byte("{\"kind\":\t\"PodPolicy\"}"))
 	f.Add([]byte("a: &a [*a]\n<<: x\n? [b]\n: !!binary x\n...\n%TAG"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -49,7 +49,7 @@ type PodPolicyList struct {
 
 // PodPolicySpec is what the policy covers, how strict it is, and its rules.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && has(self.mutate.digests)) || (has(self.validate) && has(self.validate.podSecurity))",message="no rule is switched on; add mutate.digests or validate.podSecurity"
+// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && has(self.mutate.digests)) || (has(self.validate) && (has(self.validate.podSecurity) || has(self.validate.rootUser) || has(self.validate.digests) || has(self.validate.registries)))",message="no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries"
 type PodPolicySpec struct {
 	// The workloads that the policy applies to. Left out: every workload in
 	// every namespace.
@@ -173,15 +173,6 @@ type MutateSpec struct {
 	Digests *DigestPinning `json:"digests,omitempty"`
 }
 
-// DigestPinning are the settings of spec.mutate.digests.
-type DigestPinning struct {
-	// Enforce, Warn or Audit for this repair alone. Only Enforce changes the
-	// image; Warn and Audit tell that a tag is not pinned.
-	// Left out: the policy's mode.
-	// +optional
-	Mode *Mode `json:"mode,omitempty"`
-}
-
 // ValidateSpec holds the checks. A section that is there, even an empty one
 // ({}), switches its check on.
 type ValidateSpec struct {
@@ -189,4 +180,20 @@ type ValidateSpec struct {
 	// Example: {level: restricted}.
 	// +optional
 	PodSecurity *PodSecurity `json:"podSecurity,omitempty"`
+
+	// Refuses containers that would run as root: by runAsUser of the container or
+	// of its pod, else by the USER of the image, on every platform that the image
+	// has. Example: {}.
+	// +optional
+	RootUser *RootUser `json:"rootUser,omitempty"`
+
+	// Refuses images that are not named by digest, after mutate.digests has
+	// pinned what it can. Example: {forbidTags: [latest]}.
+	// +optional
+	Digests *DigestRequirement `json:"digests,omitempty"`
+
+	// Refuses images by registry and repository.
+	// Example: {allow: ["docker.io/library/*", "registry.example.com/**"]}.
+	// +optional
+	Registries *Registries `json:"registries,omitempty"`
 }

@@ -1,7 +1,10 @@
 package policies
 
 import (
+	"errors"
+	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,8 +109,8 @@ func selectorCases() []validationCase {
 
 func modeCases() []validationCase {
 	return []validationCase{
-		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests or validate.podSecurity`}},
-		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests or validate.podSecurity`}},
+		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries`}},
+		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries`}},
 		{name: "modes", spec: `{mode: Warn, onRegistryError: Warn, existingViolations: Deny, mutate: {digests: {mode: Audit}}, validate: {podSecurity: {mode: Enforce}},
 			modeOverrides: [{namespaces: [a, "b-*"], mode: Audit}, {namespaces: ["*"], mode: Enforce}]}`},
 		{
@@ -157,7 +160,8 @@ func overrides(n int) []string {
 
 func TestValidate(t *testing.T) {
 	server := newAPIServer(t)
-	for _, tc := range slices.Concat(matchCases(), selectorCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases()) {
+	for _, tc := range slices.Concat(matchCases(), selectorCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases(),
+		ownerCases(), rootUserCases(), digestRequirementCases(), registriesCases()) {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: " + tc.spec
 			p := &PodPolicy{}
@@ -189,6 +193,33 @@ func TestValidate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEverySectionIsARule has each section of mutate and validate alone in a policy: neither Validate nor the API server may call it none.
+func TestEverySectionIsARule(t *testing.T) {
+	server := newAPIServer(t)
+	none := &PodPolicy{}
+	Default(none)
+	for part, typ := range map[string]reflect.Type{"mutate": reflect.TypeFor[MutateSpec](), "validate": reflect.TypeFor[ValidateSpec]()} {
+		for section := range fieldsOf(typ) {
+			text := "metadata: {name: p}\nspec: {" + part + ": {" + section + ": {}}}"
+			p := &PodPolicy{}
+			object := map[string]any{}
+			if err := errors.Join(yaml.UnmarshalStrict([]byte(text), p), yaml.Unmarshal([]byte(text), &object)); err != nil {
+				t.Fatal(err)
+			}
+			Default(p)
+			if err := Validate(p).Err(); err != nil && strings.Contains(err.Error(), "no rule is switched on") {
+				t.Errorf("%s.%s: got %v, want it to be a rule", part, section, err)
+			}
+			if errs := server.admit(t, object); strings.Contains(fmt.Sprint(errs), "no rule is switched on") {
+				t.Errorf("API server: %s.%s: got %v, want it to be a rule", part, section, errs)
+			}
+			if err := Validate(none).Err(); err == nil || !strings.Contains(err.Error(), part+"."+section) {
+				t.Errorf("got %v, want %s.%s among what to add", err, part, section)
+			}
+		}
 	}
 }
 
