@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Edit is the change of one field.
@@ -48,8 +49,8 @@ func Patch(raw []byte, edits []Edit) ([]byte, error) {
 
 type patcher struct {
 	raw        []byte
-	object     map[string]any // raw, read when the first field is added
-	made       []string       // pointers of the objects that operations make
+	object     any      // raw, read as far as fields are added; see expand
+	made       []string // pointers of the objects that operations make
 	operations []operation
 }
 
@@ -63,12 +64,12 @@ func (p *patcher) edit(e Edit) error {
 		return nil
 	}
 	if p.object == nil {
-		if err := json.Unmarshal(p.raw, &p.object); err != nil {
+		var err error
+		if p.object, err = expand(jsontext.Value(p.raw)); err != nil {
 			return fmt.Errorf("reading the object to patch: %w", fieldError(err))
 		}
 	}
-	p.add(e)
-	return nil
+	return p.add(e)
 }
 
 func (p *patcher) append(op, pointer string, value any) {
@@ -77,13 +78,16 @@ func (p *patcher) append(op, pointer string, value any) {
 
 // add sets a field that was not there. The first missing object on the way to it
 // becomes an operation of its own; a later field inside that object joins it.
-func (p *patcher) add(e Edit) {
+func (p *patcher) add(e Edit) error {
 	parts := tokens(e.Path.Pointer())
 	last := len(parts) - 1
-	var at any = p.object
+	at := p.object
 	pointer := ""
 	for i, part := range parts[:last] {
-		next := child(at, part)
+		next, err := child(at, part)
+		if err != nil {
+			return fmt.Errorf("reading the object to patch: %w", fieldError(err))
+		}
 		pointer += "/" + escape(part)
 		if next != nil {
 			at = next
@@ -98,12 +102,13 @@ func (p *patcher) add(e Edit) {
 			p.append("add", pointer, value)
 			p.made = append(p.made, pointer+"/")
 		}
-		return
+		return nil
 	}
 	setChild(at, parts[last], e.New)
 	if !p.inside(e.Path.Pointer()) {
 		p.append("add", e.Path.Pointer(), e.New)
 	}
+	return nil
 }
 
 // inside reports whether an earlier operation makes an object around pointer.
@@ -116,16 +121,54 @@ func (p *patcher) inside(pointer string) bool {
 	return false
 }
 
-func child(parent any, token string) any {
+// child is the value at a token, nil where there is none.
+func child(parent any, token string) (any, error) {
 	switch p := parent.(type) {
 	case map[string]any:
-		return p[token]
-	case []any:
-		if i, err := strconv.Atoi(token); err == nil && i >= 0 && i < len(p) {
-			return p[i]
+		value, err := expand(p[token])
+		if value != nil {
+			p[token] = value
 		}
+		return value, err
+	case []any:
+		i, err := strconv.Atoi(token)
+		if err != nil || i < 0 || i >= len(p) {
+			return nil, nil
+		}
+		p[i], err = expand(p[i])
+		return p[i], err
 	}
-	return nil
+	return nil, nil
+}
+
+// expand reads one level of JSON. What lies deeper stays raw until somebody goes
+// there: a patch touches little of an object.
+func expand(value any) (any, error) {
+	raw, ok := value.(jsontext.Value)
+	if !ok {
+		return value, nil
+	}
+	switch raw.Kind() {
+	case '{':
+		var fields map[string]jsontext.Value
+		err := json.Unmarshal(raw, &fields)
+		object := make(map[string]any, len(fields))
+		for name, field := range fields {
+			object[name] = field
+		}
+		return object, err
+	case '[':
+		var elements []jsontext.Value
+		err := json.Unmarshal(raw, &elements)
+		list := make([]any, len(elements))
+		for i, element := range elements {
+			list[i] = element
+		}
+		return list, err
+	case 'n':
+		return nil, nil
+	}
+	return raw, nil
 }
 
 func setChild(parent any, token string, value any) {
