@@ -76,7 +76,7 @@ func DigestNeeds(s Scope) []image.Need {
 	var needs []image.Need
 	for t := range s.targets() {
 		if s.sticky(t) == "" {
-			needs = append(needs, image.Need{Image: t.asked, Digest: true})
+			needs = append(needs, image.Need{Image: t.asked, Digest: true, Fresh: s.refreshed()})
 		}
 	}
 	return needs
@@ -102,6 +102,8 @@ func Refreshed(old, updated *pod.Workload) bool {
 		templateAnnotation(old, restartAnnotation) != templateAnnotation(updated, restartAnnotation)
 }
 
+func (s Scope) refreshed() bool { return s.Old != nil && Refreshed(s.Old, s.Workload) }
+
 func templateAnnotation(w *pod.Workload, key string) string {
 	if w.Template == nil {
 		return ""
@@ -121,7 +123,7 @@ type target struct {
 // refresh is asked for, those whose digest is ours.
 func (s Scope) targets() iter.Seq[target] {
 	var ours []string
-	if s.Old != nil && Refreshed(s.Old, s.Workload) {
+	if s.refreshed() {
 		ours = strings.Split(s.Old.Metadata.Annotations[PinnedAnnotation], ",")
 	}
 	return func(yield func(target) bool) {
@@ -150,7 +152,7 @@ func (s Scope) targets() iter.Seq[target] {
 // sticky is the digest that the same place had for the same repository and tag,
 // empty where it is to be resolved.
 func (s Scope) sticky(t target) string {
-	if s.Old == nil || t.tag == (image.Reference{}) || Refreshed(s.Old, s.Workload) {
+	if s.Old == nil || t.tag == (image.Reference{}) || s.refreshed() {
 		return ""
 	}
 	for before := range s.Old.Images() {

@@ -125,6 +125,9 @@ spec: {template: {metadata: {annotations: {%s}}, spec: {containers: [{name: app,
 				if _, known := test.facts[n.Image]; !known && !test.finding {
 					t.Errorf("got a need for %s, want none", n.Image)
 				}
+				if !n.Fresh {
+					t.Errorf("got a need for %s that takes what is remembered, want a fresh one", n.Image)
+				}
 			}
 			var r Recorder
 			findings := Digests(&r, s, test.facts)
