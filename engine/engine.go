@@ -84,13 +84,14 @@ func (p *Plan) Policies() []string {
 // MutationNeeds are the image facts that Mutate will ask for: a policy that does
 // not enforce its mutator asks no registry.
 func (p *Plan) MutationNeeds() []image.Need {
-	for _, m := range p.matches {
-		d := m.Policy.Digests
-		if d != nil && m.ModeOf(d.Mode) == policies.ModeEnforce && p.mutable(d) {
-			return mutate.DigestNeeds(p.scope())
-		}
+	enforced := false
+	p.eachMutator(func(_ policies.Match, mode policies.Mode) {
+		enforced = enforced || mode == policies.ModeEnforce
+	})
+	if !enforced {
+		return nil
 	}
-	return nil
+	return mutate.DigestNeeds(p.scope())
 }
 
 // Mutate carries out the mutators of all matching policies, in the order of the
@@ -99,18 +100,28 @@ func (p *Plan) MutationNeeds() []image.Need {
 func (p *Plan) Mutate(facts image.Facts) Verdict {
 	var v Verdict
 	var r mutate.Recorder
-	for _, m := range p.matches {
-		d := m.Policy.Digests
-		if d == nil || !p.mutable(d) {
-			continue
+	scope := p.scope()
+	p.eachMutator(func(m policies.Match, mode policies.Mode) {
+		if mode == policies.ModeEnforce {
+			v.add(m, mode, mutate.Digests(&r, scope, facts))
 		}
-		mode := m.ModeOf(d.Mode)
+	})
+	// Who only watches sees what those that enforce have left.
+	p.eachMutator(func(m policies.Match, mode policies.Mode) {
 		if mode != policies.ModeEnforce {
-			v.add(m, mode, mutate.Unpinned(p.scope()))
-			continue
+			v.add(m, mode, mutate.Unpinned(scope))
 		}
-		v.add(m, mode, mutate.Digests(&r, p.scope(), facts))
-	}
+	})
 	v.Edits = r.Edits()
 	return v.strictest()
+}
+
+// eachMutator visits the policies that may change the workload, by name, with
+// the mode of their mutator.
+func (p *Plan) eachMutator(visit func(m policies.Match, mode policies.Mode)) {
+	for _, m := range p.matches {
+		if d := m.Policy.Digests; d != nil && p.mutable(d) {
+			visit(m, m.ModeOf(d.Mode))
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -111,12 +112,15 @@ func TestNamespaceLabels(t *testing.T) {
 }
 
 func TestUpdates(t *testing.T) {
-	object := func(kind, containers, more string) string {
-		spec := "containers: [" + containers + "]" + more
+	hardened := func(name, more string) string {
+		return "{name: " + name + ", image: 'b:1', securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}" + more + "}"
+	}
+	object := func(kind, containers, annotation string) string {
+		spec := "containers: [" + containers + "]"
 		if kind == "Pod" {
 			return "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {" + spec + "}\n"
 		}
-		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {spec: {" + spec + "}}}\n"
+		return "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {metadata: {annotations: {" + annotation + "}}, spec: {" + spec + "}}}\n"
 	}
 	const (
 		bad   = "{name: bad, image: 'a:1', securityContext: {privileged: true}}"
@@ -125,6 +129,7 @@ func TestUpdates(t *testing.T) {
 	)
 	for _, test := range []struct {
 		name, policy, kind, old, updated, more string
+		annotation                             string // of the updated template
 		labels                                 map[string]string
 		want                                   []string
 	}{
@@ -151,6 +156,53 @@ func TestUpdates(t *testing.T) {
 			},
 		},
 		{
+			name: "a hardened container beside what was there", policy: "level: restricted", kind: "Deployment",
+			old: "{name: a, image: 'a:1'}", updated: "{name: a, image: 'a:1'}," + hardened("b", ""),
+			want: []string{
+				"Warn p podSecurity/allowPrivilegeEscalation spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation existing",
+				"Warn p podSecurity/capabilities_restricted spec.template.spec.containers[0].securityContext.capabilities.drop existing",
+				"Warn p podSecurity/runAsNonRoot spec.template.spec.securityContext.runAsNonRoot existing",
+				"Warn p podSecurity/seccompProfile_restricted spec.template.spec.securityContext.seccompProfile existing",
+			},
+		},
+		{
+			name: "a container that gives up its own hardening", policy: "level: restricted", kind: "Deployment",
+			old:     "{name: a, image: 'a:1', securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}," + hardened("b", ""),
+			updated: "{name: a, image: 'a:1', securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}},{name: b, image: 'b:1', securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}",
+			want: []string{
+				"Enforce p podSecurity/runAsNonRoot spec.template.spec.securityContext.runAsNonRoot",
+				"Enforce p podSecurity/seccompProfile_restricted spec.template.spec.securityContext.seccompProfile",
+			},
+		},
+		{
+			name: "the same container in another list", policy: "level: baseline", kind: "Deployment",
+			old: bad, updated: "{name: a, image: 'a:1'}], initContainers: [" + bad,
+			want: []string{"Enforce p podSecurity/privileged spec.template.spec.initContainers[0].securityContext.privileged"},
+		},
+		{
+			name: "another source of the same volume", policy: "level: restricted", kind: "Deployment",
+			old:     hardened("a", "") + "], volumes: [{name: v, nfs: {server: s, path: /}}",
+			updated: hardened("a", "") + "], volumes: [{name: v, glusterfs: {endpoints: e, path: p}}",
+			want: []string{
+				"Enforce p podSecurity/restrictedVolumes spec.template.spec.volumes[0].glusterfs",
+			},
+		},
+		{
+			name: "the same host port once more", policy: "level: baseline", kind: "Deployment",
+			old:     "{name: a, image: 'a:1', ports: [{containerPort: 80, hostPort: 80}]}",
+			updated: "{name: a, image: 'a:1', ports: [{containerPort: 80, hostPort: 80}, {containerPort: 80, hostPort: 80, protocol: UDP}]}",
+			want: []string{
+				"Enforce p podSecurity/hostPorts spec.template.spec.containers[0].ports[1].hostPort",
+				"Warn p podSecurity/hostPorts spec.template.spec.containers[0].ports[0].hostPort existing",
+			},
+		},
+		{
+			name: "another annotation of the template is judged", policy: "level: baseline", kind: "Deployment",
+			old: "{name: a, image: 'a:1'}", updated: "{name: a, image: 'a:1'}",
+			annotation: "container.apparmor.security.beta.kubernetes.io/a: unconfined",
+			want:       []string{`Enforce p podSecurity/appArmorProfile spec.template.metadata.annotations["container.apparmor.security.beta.kubernetes.io/a"]`},
+		},
+		{
 			name: "unless the policy denies what was there", policy: "level: baseline", more: "existingViolations: Deny, ", kind: "Deployment", old: bad, updated: bad2,
 			want: []string{"Enforce p podSecurity/privileged spec.template.spec.containers[0].securityContext.privileged"},
 		},
@@ -168,7 +220,7 @@ func TestUpdates(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			set := compile(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {"+test.more+"validate: {podSecurity: {"+test.policy+"}}}\n")
 			v := plan(t, set, Review{
-				Workload:  decode(t, object(test.kind, test.updated, "")),
+				Workload:  decode(t, object(test.kind, test.updated, test.annotation)),
 				Old:       decode(t, object(test.kind, test.old, "")),
 				Namespace: Namespace{Name: "web", Labels: test.labels},
 			}).Validate(nil)
@@ -250,6 +302,73 @@ func TestWhatMayBeMutated(t *testing.T) {
 				t.Errorf("got %d needs, findings %v, want a need for each edit and no finding", len(facts), v.Findings)
 			}
 		})
+	}
+}
+
+// TestMutationOfWhatWasThere requires that an image that could not be pinned
+// before does not stop an update of something else.
+func TestMutationOfWhatWasThere(t *testing.T) {
+	const object = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {spec: {containers: [{name: app, image: '%s', env: [{name: A, value: '%s'}]}]}}}\n"
+	refused := &image.Error{Reason: image.Unauthorized, Host: "docker.io"}
+	for _, test := range []struct {
+		name, policy, image string
+		want                policies.Mode
+	}{
+		{"the same image", "", "app:1", policies.ModeWarn},
+		{"another image", "", "app:2", policies.ModeEnforce},
+		{"the same image, not tolerated", "existingViolations: Deny, ", "app:1", policies.ModeEnforce},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			set := compile(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {"+test.policy+"mutate: {digests: {}}}\n")
+			p := plan(t, set, Review{Workload: decode(t, fmt.Sprintf(object, test.image, "2")), Old: decode(t, fmt.Sprintf(object, "app:1", "1"))})
+			v := p.Mutate(image.Facts{test.image: {Err: refused}})
+			if len(v.Findings) != 1 || v.Findings[0].Mode != test.want {
+				t.Errorf("got findings %v, want one with mode %s", summary(v), test.want)
+			}
+		})
+	}
+}
+
+// TestWatchersSeeWhatIsLeft requires that a policy that only watches does not
+// complain about what another one repairs in the same review.
+func TestWatchersSeeWhatIsLeft(t *testing.T) {
+	set := compile(t, `
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: a}
+spec: {mode: Warn, mutate: {digests: {}}}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: b}
+spec: {mutate: {digests: {}}}
+`)
+	v := plan(t, set, Review{Workload: decode(t, goodPod)}).Mutate(image.Facts{"app:1": {Digest: "sha256:" + strings.Repeat("a", 64)}})
+	if len(v.Findings) > 0 || len(v.Edits) != 1 {
+		t.Errorf("got findings %v, edits %v, want one edit alone", summary(v), v.Edits)
+	}
+}
+
+// TestManyContainers bounds what one object can cost.
+func TestManyContainers(t *testing.T) {
+	w := decode(t, privilegedPod)
+	for i := range 20000 {
+		c := w.Spec.Containers[0]
+		c.Name = fmt.Sprintf("c%d", i)
+		w.Spec.Containers = append(w.Spec.Containers, c)
+	}
+	preset, err := policies.Preset("restricted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policies.Compile([]*policies.PodPolicy{preset})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	v := plan(t, set, Review{Workload: w}).Validate(nil)
+	if took := time.Since(began); !v.Denied() || took > 5*time.Second {
+		t.Errorf("got denied %v after %s, want a denial within 5 s", v.Denied(), took)
 	}
 }
 
@@ -383,9 +502,9 @@ func TestRootUserOnUpdate(t *testing.T) {
 		before image.Fact
 		want   string
 	}{
-		{"the old image ran as a user", user, "Enforce p rootUser/ spec.template.spec.containers[0].securityContext.runAsUser"},
-		{"the old image cannot be asked about", image.Fact{Err: &image.Error{Reason: image.NotFound}}, "Enforce p rootUser/ spec.template.spec.containers[0].securityContext.runAsUser"},
-		{"the old image ran as root", root, "Warn p rootUser/ spec.template.spec.containers[0].securityContext.runAsUser existing"},
+		{"the old image ran as a user", user, "Enforce p rootUser/root spec.template.spec.containers[0].securityContext.runAsUser"},
+		{"the old image cannot be asked about", image.Fact{Err: &image.Error{Reason: image.NotFound}}, "Enforce p rootUser/root spec.template.spec.containers[0].securityContext.runAsUser"},
+		{"the old image ran as root", root, "Warn p rootUser/root spec.template.spec.containers[0].securityContext.runAsUser existing"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := plan(t, set, Review{Workload: decode(t, fmt.Sprintf(object, "app:2")), Old: decode(t, fmt.Sprintf(object, "app:1"))})
@@ -411,8 +530,8 @@ func TestValuesAreQuoted(t *testing.T) {
 		{[]string{"NET_ADMIN"}, `["NET_ADMIN"]`},
 		{long, `"` + strings.Repeat("é", 99) + `...`},
 	} {
-		if got := quote(test.value); got != test.want {
-			t.Errorf("quote(%v): got %s, want %s", test.value, got, test.want)
+		if got := Quote(test.value); got != test.want {
+			t.Errorf("Quote(%v): got %s, want %s", test.value, got, test.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,25 +97,33 @@ func (p *Plan) tolerateExisting(v *Verdict, facts image.Facts) {
 			tolerant[p.labelPolicy()] = false
 		}
 	}
-	before := map[string]bool{}
+	before := map[string]int{}
+	inherited := map[string][]string{}
 	for _, f := range p.judge(p.Old, facts).Findings {
-		if !f.NoAnswer { // it may not have been there
-			before[identity(f)] = true
+		if !f.NoAnswer && !f.Unknown { // else it may not have been there
+			before[identity(f)]++
+			inherited[identity(f)] = f.Inheritors
 		}
 	}
-	grown := hasNewContainer(p.Old, p.Workload)
 	for i, f := range v.Findings {
-		// What the pod lacks for all containers, a new container lacks anew.
-		anew := grown && f.Container == "" && f.Value == nil
-		if f.Mode == policies.ModeEnforce && tolerant[f.Policy] && before[identity(f)] && !anew {
-			v.Findings[i].Mode, v.Findings[i].Existing = policies.ModeWarn, true
+		id := identity(f)
+		if f.Mode != policies.ModeEnforce || !tolerant[f.Policy] || before[id] == 0 || !subset(f.Inheritors, inherited[id]) {
+			continue
 		}
+		before[id]--
+		v.Findings[i].Mode, v.Findings[i].Existing = policies.ModeWarn, true
 	}
 }
 
 // identity is what makes two findings the same although lists have shifted.
 func identity(f Finding) string {
-	return fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%v", f.Policy, f.Rule, f.Check, f.Container, f.Value)
+	return strings.Join([]string{f.Policy, f.Rule, f.Check, f.Container, f.Path.Generic(), encode(f.Value)}, "\x00")
+}
+
+// subset reports whether all names are among those before: what a pod lacks for
+// all of its containers, one that did not rely on it before lacks anew.
+func subset(names, before []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(before, name) })
 }
 
 func imagesChanged(old, updated *pod.Workload) bool {
@@ -130,33 +139,22 @@ func imagesChanged(old, updated *pod.Workload) bool {
 	return false
 }
 
-func hasNewContainer(old, updated *pod.Workload) bool {
-	names := map[string]bool{}
-	for c := range old.Containers() {
-		names[c.Name] = true
-	}
-	for c := range updated.Containers() {
-		if !names[c.Name] {
-			return true
-		}
-	}
-	return false
-}
-
 // maxValue bounds how much of an offending value a message quotes, in bytes.
 const maxValue = 200
 
-// quote writes a value as JSON does, and text so that no control character of it
-// reaches a terminal or a log.
-func quote(value any) string {
+// Quote writes a value as JSON does, at most 200 bytes of it, and text so that no
+// control character of it reaches a terminal or a log.
+func Quote(value any) string { return shorten(encode(value)) }
+
+func encode(value any) string {
 	if text, ok := value.(string); ok {
-		return shorten(strconv.Quote(text))
+		return strconv.Quote(text)
 	}
 	data, err := json.Marshal(value)
 	if err != nil {
-		return shorten(strconv.Quote(fmt.Sprint(value)))
+		return strconv.Quote(fmt.Sprint(value))
 	}
-	return shorten(string(data))
+	return string(data)
 }
 
 func shorten(s string) string {

@@ -60,7 +60,11 @@ func (v *Verdict) add(m policies.Match, mode policies.Mode, findings []pod.Findi
 		if f.Advisory {
 			bounded = laxer(bounded, policies.ModeWarn)
 		}
-		v.Findings = append(v.Findings, Finding{Finding: f, Policy: m.Policy.Name, Mode: bounded})
+		existing := f.Before && bounded == policies.ModeEnforce && m.Policy.ExistingViolations == policies.ExistingViolationsAllow
+		if existing {
+			bounded = policies.ModeWarn
+		}
+		v.Findings = append(v.Findings, Finding{Finding: f, Policy: m.Policy.Name, Mode: bounded, Existing: existing})
 	}
 }
 
@@ -119,7 +123,7 @@ func (f Finding) String() string {
 	}
 	value := "is not set"
 	if f.Value != nil {
-		value = "is " + quote(f.Value)
+		value = "is " + Quote(f.Value)
 	}
 	return fmt.Sprintf("%s: %s: %s%s %s: %s. Fix: %s.", f.Policy, rule, container, f.Path, value, f.Message, f.Fix)
 }

@@ -3,7 +3,7 @@ package mutate
 import (
 	"errors"
 	"fmt"
-	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,10 +16,11 @@ const DigestsRule = "digests"
 
 // Annotations of a workload's own metadata that Digests reads and writes.
 const (
-	// RefreshAnnotation has tags resolved anew when its value changes.
+	// RefreshAnnotation has tags resolved anew when it gets another value.
 	RefreshAnnotation = "portcullis.dev/refresh"
 	// PinnedAnnotation lists the containers and volumes whose digest Digests wrote,
-	// separated by commas. A digest that somebody else wrote is never touched.
+	// each with the digest's first twelve digits: app=84f012ae0eaf,web=c9f8a3a360d9.
+	// A digest that is not listed is somebody else's and is never touched.
 	PinnedAnnotation = "portcullis.dev/pinned"
 	// restartAnnotation of the template is what kubectl rollout restart changes.
 	restartAnnotation = "kubectl.kubernetes.io/restartedAt"
@@ -48,25 +49,23 @@ type Scope struct {
 // There is a finding for each image whose digest is not among the facts.
 func Digests(r *Recorder, s Scope, facts image.Facts) []pod.Finding {
 	var findings []pod.Finding
-	var pinned []string
-	for t := range s.targets() {
-		digest := s.sticky(t)
-		if digest == "" {
-			digest = facts[t.asked].Digest
-		}
-		if digest == "" {
-			f := notPinned(t.Image, facts[t.asked].Err)
-			f.Advisory = t.digest != ""
+	resolved := map[string]bool{}
+	for _, t := range s.targets() {
+		fact := facts[t.asked]
+		switch {
+		case t.sticky != "":
+			r.SetImage(t.Image, t.tag.Pin(t.sticky))
+		case fact.Digest == "":
+			f := notPinned(t.Image, fact.Err)
+			f.Advisory, f.Before = t.digest != "", t.before
 			findings = append(findings, f)
-			continue
+		case fact.Digest != t.digest:
+			r.SetImage(t.Image, t.tag.Pin(fact.Digest))
+			resolved[t.Name] = true
 		}
-		if digest != t.digest {
-			r.SetImage(t.Image, t.tag.Pin(digest))
-		}
-		pinned = append(pinned, t.Name)
 	}
 	if !s.Workload.Kind.IsPod() { // a pod is never refreshed
-		s.recordPinned(r, pinned)
+		s.record(r, resolved)
 	}
 	return findings
 }
@@ -74,9 +73,10 @@ func Digests(r *Recorder, s Scope, facts image.Facts) []pod.Finding {
 // DigestNeeds are the images that Digests will ask for.
 func DigestNeeds(s Scope) []image.Need {
 	var needs []image.Need
-	for t := range s.targets() {
-		if s.sticky(t) == "" {
-			needs = append(needs, image.Need{Image: t.asked, Digest: true, Fresh: s.refreshed()})
+	fresh := s.refreshed()
+	for _, t := range s.targets() {
+		if t.sticky == "" {
+			needs = append(needs, image.Need{Image: t.asked, Digest: true, Fresh: fresh})
 		}
 	}
 	return needs
@@ -86,29 +86,34 @@ func DigestNeeds(s Scope) []image.Need {
 // Digests would pin. No registry is asked for that.
 func Unpinned(s Scope) []pod.Finding {
 	var findings []pod.Finding
-	for t := range s.targets() {
-		if t.digest == "" {
-			findings = append(findings, finding(t.Image, "names a tag, which may stand for another image tomorrow",
+	for _, t := range s.targets() {
+		if t.digest == "" && t.sticky == "" {
+			findings = append(findings, finding(t.Image, "it names a tag, which may stand for another image tomorrow",
 				"add its digest (@sha256:...), or let Portcullis add it with mode Enforce"))
 		}
 	}
 	return findings
 }
 
-// Refreshed reports whether an update asks for tags to be resolved anew.
+// Refreshed reports whether an update asks for tags to be resolved anew. Taking
+// an annotation away asks for nothing.
 func Refreshed(old, updated *pod.Workload) bool {
-	return old.Metadata.Annotations[RefreshAnnotation] != updated.Metadata.Annotations[RefreshAnnotation] ||
-		templateAnnotation(old, RefreshAnnotation) != templateAnnotation(updated, RefreshAnnotation) ||
-		templateAnnotation(old, restartAnnotation) != templateAnnotation(updated, restartAnnotation)
+	return asks(old.Metadata.Annotations, updated.Metadata.Annotations, RefreshAnnotation) ||
+		asks(templateAnnotations(old), templateAnnotations(updated), RefreshAnnotation) ||
+		asks(templateAnnotations(old), templateAnnotations(updated), restartAnnotation)
 }
 
 func (s Scope) refreshed() bool { return s.Old != nil && Refreshed(s.Old, s.Workload) }
 
-func templateAnnotation(w *pod.Workload, key string) string {
+func asks(old, updated map[string]string, key string) bool {
+	return updated[key] != "" && updated[key] != old[key]
+}
+
+func templateAnnotations(w *pod.Workload) map[string]string {
 	if w.Template == nil {
-		return ""
+		return nil
 	}
-	return w.Template.Annotations[key]
+	return w.Template.Annotations
 }
 
 // target is an image to pin.
@@ -117,67 +122,116 @@ type target struct {
 	asked  string          // the reference without a digest, as written
 	tag    image.Reference // the same, parsed; zero where a kubelet could not parse it
 	digest string          // what it is pinned to already, in a refresh
+	sticky string          // the digest that the same place had for the same tag, unless a refresh is asked for
+	before bool            // whether the same place had the same reference, unpinned
 }
 
-// targets iterates over the images to pin: those without a digest and, when a
-// refresh is asked for, those whose digest is ours.
-func (s Scope) targets() iter.Seq[target] {
-	var ours []string
-	if s.refreshed() {
-		ours = strings.Split(s.Old.Metadata.Annotations[PinnedAnnotation], ",")
+// targets are the images to pin: those without a digest and, when a refresh is
+// asked for, those whose digest is ours.
+func (s Scope) targets() []target {
+	var all []target
+	var before map[string]string
+	var ours map[string]string
+	refreshed := s.refreshed()
+	if s.Old != nil {
+		before = references(s.Old)
+		ours = pinned(s.Old)
 	}
-	return func(yield func(target) bool) {
-		for i := range s.Workload.Images() {
-			if s.Image != nil && !s.Image(i) {
-				continue
-			}
-			t := target{Image: i, asked: *i.Reference}
-			if ref, err := image.ParseReference(*i.Reference); err == nil {
-				t.tag, t.digest = ref, ref.Digest()
-			}
-			if t.digest != "" {
-				if t.tag.Tag() == "" || !slices.Contains(ours, i.Name) {
-					continue
-				}
-				t.asked, _, _ = strings.Cut(t.asked, "@")
-				t.tag, _ = image.ParseReference(t.asked)
-			}
-			if !yield(t) {
-				return
-			}
-		}
-	}
-}
-
-// sticky is the digest that the same place had for the same repository and tag,
-// empty where it is to be resolved.
-func (s Scope) sticky(t target) string {
-	if s.Old == nil || t.tag == (image.Reference{}) || s.refreshed() {
-		return ""
-	}
-	for before := range s.Old.Images() {
-		if before.Name != t.Name || (before.Container == nil) != (t.Container == nil) {
+	for i := range s.Workload.Images() {
+		if s.Image != nil && !s.Image(i) {
 			continue
 		}
-		old, err := image.ParseReference(*before.Reference)
-		if err == nil && old.Digest() != "" && old.Name() == t.tag.Name() && old.Tag() == t.tag.Tag() {
-			return old.Digest()
+		t := target{Image: i, asked: *i.Reference}
+		var digest string
+		if t.asked, digest, _ = strings.Cut(*i.Reference, "@"); digest != "" {
+			if !refreshed || ours[i.Name] != short(digest) {
+				if _, err := image.ParseReference(*i.Reference); err == nil {
+					continue // somebody else's, or nothing to do
+				}
+				t.asked, digest = *i.Reference, ""
+			}
 		}
+		t.digest = digest
+		t.tag, _ = image.ParseReference(t.asked)
+		if t.digest != "" && !strings.Contains(t.asked[strings.LastIndexByte(t.asked, '/')+1:], ":") {
+			continue // a digest without a tag stands for nothing else
+		}
+		old, existed := before[place(i)]
+		t.before = existed && old == *i.Reference
+		if existed && !refreshed {
+			t.sticky = stickyDigest(old, t.tag)
+		}
+		all = append(all, t)
 	}
-	return ""
+	return all
 }
 
-// recordPinned adds names to the list of what was pinned here.
-func (s Scope) recordPinned(r *Recorder, names []string) {
-	if len(names) == 0 {
+// references are the images of a workload by their place.
+func references(w *pod.Workload) map[string]string {
+	all := map[string]string{}
+	for i := range w.Images() {
+		all[place(i)] = *i.Reference
+	}
+	return all
+}
+
+func place(i pod.Image) string {
+	if i.Container == nil {
+		return "volume " + i.Name
+	}
+	return "container " + i.Name
+}
+
+// stickyDigest is the digest of an old reference, if it is one of the same
+// repository and tag.
+func stickyDigest(old string, tag image.Reference) string {
+	if !strings.Contains(old, "@") || tag == (image.Reference{}) {
+		return ""
+	}
+	ref, err := image.ParseReference(old)
+	if err != nil || ref.Name() != tag.Name() || ref.Tag() != tag.Tag() {
+		return ""
+	}
+	return ref.Digest()
+}
+
+// short is how PinnedAnnotation writes a digest.
+func short(digest string) string {
+	hex := strings.TrimPrefix(digest, "sha256:")
+	return hex[:min(len(hex), 12)]
+}
+
+// pinned reads PinnedAnnotation: digests by the name of container or volume.
+func pinned(w *pod.Workload) map[string]string {
+	all := map[string]string{}
+	for entry := range strings.SplitSeq(w.Metadata.Annotations[PinnedAnnotation], ",") {
+		if name, digest, ok := strings.Cut(entry, "="); ok {
+			all[name] = digest
+		}
+	}
+	return all
+}
+
+// record brings PinnedAnnotation up to date: it lists what was resolved now, and
+// of what was listed before that which is still there.
+func (s Scope) record(r *Recorder, resolved map[string]bool) {
+	written, exists := s.Workload.Metadata.Annotations[PinnedAnnotation]
+	if len(resolved) == 0 && !exists && (s.Old == nil || s.Old.Metadata.Annotations[PinnedAnnotation] == "") {
 		return
 	}
-	recorded := s.Workload.Metadata.Annotations[PinnedAnnotation]
-	if recorded != "" {
-		names = append(strings.Split(recorded, ","), names...)
+	listed := pinned(s.Workload)
+	if s.Old != nil {
+		maps.Copy(listed, pinned(s.Old))
 	}
-	slices.Sort(names)
-	if list := strings.Join(slices.Compact(names), ","); list != recorded {
+	var entries []string
+	for i := range s.Workload.Images() {
+		_, digest, _ := strings.Cut(*i.Reference, "@")
+		if digest != "" && (resolved[i.Name] || listed[i.Name] == short(digest)) {
+			entries = append(entries, i.Name+"="+short(digest))
+		}
+	}
+	slices.Sort(entries)
+	if list := strings.Join(slices.Compact(entries), ","); list != written {
 		r.SetAnnotation(s.Workload, PinnedAnnotation, list)
 	}
 }
@@ -187,14 +241,14 @@ func notPinned(i pod.Image, err error) pod.Finding {
 	var why *image.Error
 	switch {
 	case !errors.As(err, &why):
-		f := finding(i, "names a tag, and no registry was asked for its digest", fix)
+		f := finding(i, "it names a tag, and no registry was asked for its digest", fix)
 		f.NoAnswer = true
 		return f
 	case why.Reason == image.InvalidReference:
-		return finding(i, "is not an image reference that a kubelet accepts", "write it as [registry/]repository[:tag][@sha256:digest]")
+		return finding(i, "a kubelet does not accept it as an image reference", "write it as [registry/]repository[:tag][@sha256:digest]")
 	default:
-		f := finding(i, fmt.Sprintf("cannot be pinned to a digest: %s", why), fix)
-		f.NoAnswer = why.Reason != image.TooManyImages
+		f := finding(i, fmt.Sprintf("it cannot be pinned to a digest: %s", why), fix)
+		f.NoAnswer = why.Reason.NoAnswer()
 		return f
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
@@ -65,7 +66,7 @@ spec:
 		"spec.template.spec.initContainers[1].image proxy:latest@" + digestA,
 		"spec.template.spec.containers[0].image registry.example.com/app:1@" + digestA,
 		"spec.template.spec.volumes[0].image.reference registry.example.com/model:7@" + digestB,
-		`metadata.annotations["portcullis.dev/pinned"] app,init,model,side`,
+		`metadata.annotations["portcullis.dev/pinned"] app=aaaaaaaaaaaa,init=aaaaaaaaaaaa,model=bbbbbbbbbbbb,side=aaaaaaaaaaaa`,
 	}
 	if diff := cmp.Diff(want, edits); diff != "" {
 		t.Errorf("edits (-want +got):\n%s", diff)
@@ -101,7 +102,7 @@ func TestDigestsStick(t *testing.T) {
 func TestDigestsAreRefreshedOnRequest(t *testing.T) {
 	const object = `apiVersion: apps/v1
 kind: Deployment
-metadata: {annotations: {portcullis.dev/pinned: "app", %s}}
+metadata: {annotations: {portcullis.dev/pinned: "app=bbbbbbbbbbbb", %s}}
 spec: {template: {metadata: {annotations: {%s}}, spec: {containers: [{name: app, image: "%s"}, {name: theirs, image: "app:1@%s"}]}}}
 `
 	const restarted = `kubectl.kubernetes.io/restartedAt: "now"`
@@ -142,6 +143,55 @@ spec: {template: {metadata: {annotations: {%s}}, spec: {containers: [{name: app,
 	}
 }
 
+// TestDigestsOfOthersStay goes through updates that ask for a refresh and bring
+// a digest that is not the recorded one: it stays.
+func TestDigestsOfOthersStay(t *testing.T) {
+	const object = `apiVersion: apps/v1
+kind: Deployment
+metadata: {annotations: {portcullis.dev/pinned: "app=aaaaaaaaaaaa,gone=aaaaaaaaaaaa", portcullis.dev/refresh: "%s"}}
+spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "%s"}}, spec: {containers: [{name: app, image: "app:1@%s"}]}}}
+`
+	for _, test := range []struct{ name, old, updated, record string }{
+		// kubectl rollout undo brings the former template back, annotations and all.
+		{"rollout undo", fmt.Sprintf(object, "", "later", digestA), fmt.Sprintf(object, "", "earlier", digestB), ""},
+		{"a digest that was written by hand", fmt.Sprintf(object, "1", "", digestA), fmt.Sprintf(object, "2", "", digestB), ""},
+		{"a restart of what was written by hand", fmt.Sprintf(object, "", "", digestB), fmt.Sprintf(object, "", "now", digestB), ""},
+		{"an annotation that is taken away", fmt.Sprintf(object, "1", "now", digestA), fmt.Sprintf(object, "", "", digestA), "app=aaaaaaaaaaaa"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := Scope{Workload: decode(t, test.updated), Old: decode(t, test.old)}
+			want := s.Workload.Spec.Containers[0].Image
+			if needs := DigestNeeds(s); len(needs) > 0 {
+				t.Errorf("got needs %v, want none", needs)
+			}
+			twice(t, s, image.Facts{"app:1": {Digest: "sha256:" + strings.Repeat("c", 64)}})
+			if got := s.Workload.Spec.Containers[0].Image; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			if got := s.Workload.Metadata.Annotations[PinnedAnnotation]; got != test.record {
+				t.Errorf("got record %q, want %q", got, test.record)
+			}
+		})
+	}
+}
+
+// TestDigestsOfManyContainers bounds what one object can cost: its size may not
+// count twice.
+func TestDigestsOfManyContainers(t *testing.T) {
+	big := func(tag string) *pod.Workload {
+		w := decode(t, "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: a, image: 'a:1'}]}\n")
+		for i := range 20000 {
+			w.Spec.Containers = append(w.Spec.Containers, corev1.Container{Name: fmt.Sprintf("c%d", i), Image: fmt.Sprintf("app%d:%s", i, tag)})
+		}
+		return w
+	}
+	began := time.Now()
+	needs := DigestNeeds(Scope{Workload: big("2"), Old: big("1")})
+	if took := time.Since(began); len(needs) != 20001 || took > 5*time.Second {
+		t.Errorf("got %d needs after %s, want 20001 within 5 s", len(needs), took)
+	}
+}
+
 func TestDigestsWithoutAnAnswer(t *testing.T) {
 	const object = "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: app, image: '%s'}]\n"
 	for _, test := range []struct {
@@ -154,16 +204,16 @@ func TestDigestsWithoutAnAnswer(t *testing.T) {
 		{
 			name: "the registry does not answer", image: "app:1",
 			facts:   image.Facts{"app:1": {Err: &image.Error{Reason: image.Timeout, Image: "app:1", Host: "docker.io"}}},
-			message: `cannot be pinned to a digest: image "app:1" cannot be looked up: registry "docker.io" did not answer in time`,
+			message: `it cannot be pinned to a digest: image "app:1" cannot be looked up: registry "docker.io" did not answer in time`,
 			fix:     "add its digest (@sha256:...)", noAnswer: true,
 		}, {
 			name: "what the kubelet refuses", image: "EVIL//x",
 			facts:   image.Facts{"EVIL//x": {Err: &image.Error{Reason: image.InvalidReference, Image: "EVIL//x"}}},
-			message: "is not an image reference that a kubelet accepts",
+			message: "a kubelet does not accept it as an image reference",
 			fix:     "write it as [registry/]repository[:tag][@sha256:digest]",
 		}, {
 			name: "no registry was asked", image: "app:1",
-			message: "names a tag, and no registry was asked for its digest",
+			message: "it names a tag, and no registry was asked for its digest",
 			fix:     "add its digest (@sha256:...)", noAnswer: true,
 		},
 	} {

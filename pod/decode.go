@@ -134,9 +134,9 @@ func DecodeYAML(data []byte) (*Workload, error) {
 }
 
 // Default sets what the API server sets before admission and rules judge by: a
-// volume without a source is an emptyDir, and with hostNetwork a container port
-// is a host port (SetDefaults_Volume and SetDefaults_PodSpec in
-// k8s.io/kubernetes/pkg/apis/core/v1/defaults.go).
+// volume without a source is an emptyDir, and in a Pod with hostNetwork, though
+// not in a template, a container port is a host port (SetDefaults_Volume and
+// SetDefaults_Pod in k8s.io/kubernetes/pkg/apis/core/v1/defaults.go).
 func Default(w *Workload) {
 	if w.Spec == nil {
 		return
@@ -146,7 +146,7 @@ func Default(w *Workload) {
 			v.EmptyDir = &corev1.EmptyDirVolumeSource{}
 		}
 	}
-	if !w.Spec.HostNetwork {
+	if !w.Spec.HostNetwork || !w.Kind.IsPod() {
 		return
 	}
 	for c := range w.Containers() {

@@ -23,4 +23,12 @@ type Finding struct {
 	NoAnswer bool
 	// Advisory marks a finding that never denies.
 	Advisory bool
+	// Unknown marks a finding that may not hold: it stands for what could not be
+	// found out. On an update it says nothing about what was there before.
+	Unknown bool
+	// Before marks a finding of a mutator that was there before the update.
+	Before bool
+	// Inheritors are the containers that a finding about the pod is about, nil
+	// where it is not about containers.
+	Inheritors []string
 }

@@ -36,6 +36,21 @@ func (p Path) String() string { return p.text }
 // Pointer is the path as RFC 6901 writes it: /spec/containers/0/image.
 func (p Path) Pointer() string { return p.pointer }
 
+// Generic is the path without the indices of lists, equal for one field of each
+// element: spec.containers[].image.
+func (p Path) Generic() string {
+	var b strings.Builder
+	index := false
+	for i := 0; i < len(p.text); i++ {
+		c := p.text[i]
+		index = c == '[' || index && c >= '0' && c <= '9'
+		if c == '[' || !index {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
 func escape(token string) string {
 	if !strings.ContainsAny(token, "~/") {
 		return token

@@ -40,7 +40,7 @@ func rules(t testing.TB) map[string]struct {
 			}
 			return PodSecurity(evaluator, w, settings(level))
 		}},
-		RootUserRule: {nil, func(w *pod.Workload, _ string) []pod.Finding {
+		RootUserRule: {[]string{runsAsRoot, neverStarts, userUnknown}, func(w *pod.Workload, _ string) []pod.Finding {
 			return RootUser(w, compiled.RootUser, userFacts(t))
 		}},
 		DigestsRule: {[]string{digestRequired, digestTag}, func(w *pod.Workload, _ string) []pod.Finding {

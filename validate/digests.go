@@ -36,14 +36,14 @@ func Digests(w *pod.Workload, s *policies.CompiledDigestRequirement) []pod.Findi
 		if s.Require && ref.Digest() == "" {
 			findings = append(findings, imageFinding(i, pod.Finding{
 				Rule: DigestsRule, Check: digestRequired,
-				Message: "has no digest, so that it may be another image tomorrow",
+				Message: "it has no digest, so that it may be another image tomorrow",
 				Fix:     "add the digest of the image (@sha256:...), or let mutate.digests add it",
 			}))
 		}
 		if slices.Contains(s.ForbidTags, ref.Tag()) {
 			findings = append(findings, imageFinding(i, pod.Finding{
 				Rule: DigestsRule, Check: digestTag,
-				Message: fmt.Sprintf("has the tag %q, which the policy forbids", ref.Tag()),
+				Message: fmt.Sprintf("it has the tag %q, which the policy forbids", ref.Tag()),
 				Fix:     "use the tag of a version",
 			}))
 		}
@@ -65,7 +65,7 @@ func imageFinding(i pod.Image, f pod.Finding) pod.Finding {
 func invalidImage(rule, check string, i pod.Image) pod.Finding {
 	return imageFinding(i, pod.Finding{
 		Rule: rule, Check: check,
-		Message: "is not an image reference that a kubelet accepts",
+		Message: "a kubelet does not accept it as an image reference",
 		Fix:     "write it as [registry/]repository[:tag][@sha256:digest]",
 	})
 }

@@ -91,7 +91,7 @@ func podSecurityFindings(v security.Violation, lv api.LevelVersion, w *pod.Workl
 		}
 		findings = append(findings, pod.Finding{
 			Rule: PodSecurityRule, Check: string(v.Check), Container: o.Container,
-			Path: o.Edit.Path, Value: o.Edit.Old, Fix: o.Fix,
+			Path: o.Edit.Path, Value: o.Edit.Old, Fix: o.Fix, Inheritors: o.Inheritors,
 			Message: fmt.Sprintf("%s by Pod Security %s (%s)", verb, lv, v.Reason),
 		})
 	}

@@ -37,13 +37,13 @@ func Registries(w *pod.Workload, s *policies.CompiledRegistries) []pod.Finding {
 		case slices.ContainsFunc(s.Deny, matches):
 			findings = append(findings, imageFinding(i, pod.Finding{
 				Rule: RegistriesRule, Check: registryDenied,
-				Message: fmt.Sprintf("comes from %s, which the policy denies", ref.Name()),
+				Message: fmt.Sprintf("it comes from %s, which the policy denies", ref.Name()),
 				Fix:     "use an image from elsewhere",
 			}))
 		case len(s.Allow) > 0 && !slices.ContainsFunc(s.Allow, matches):
 			findings = append(findings, imageFinding(i, pod.Finding{
 				Rule: RegistriesRule, Check: registryNotAllowed,
-				Message: fmt.Sprintf("comes from %s, which the policy does not allow", ref.Name()),
+				Message: fmt.Sprintf("it comes from %s, which the policy does not allow", ref.Name()),
 				Fix:     "use an image that matches " + alternatives(s.Allow),
 			}))
 		}

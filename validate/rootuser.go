@@ -16,6 +16,14 @@ import (
 // RootUserRule is the key of the section that this file judges.
 const RootUserRule = "rootUser"
 
+// The checks of RootUserRule. They are told apart so that an update from one to
+// another is not taken for what was there before.
+const (
+	runsAsRoot  = "root"
+	neverStarts = "neverStarts"
+	userUnknown = "unknown"
+)
+
 // RootUser finds the containers that run as root, and those that cannot start
 // because the kubelet refuses their user.
 //
@@ -64,7 +72,7 @@ func rootAllowed(w *pod.Workload, version api.Version) bool {
 
 func rootUser(w *pod.Workload, c pod.Container, facts image.Facts) *pod.Finding {
 	uid, at := runAsUser(w, c)
-	f := &pod.Finding{Rule: RootUserRule, Container: c.Name, Path: at, Fix: "set it to a user id above 0"}
+	f := &pod.Finding{Rule: RootUserRule, Check: runsAsRoot, Container: c.Name, Path: at, Fix: "set it to a user id above 0"}
 	switch {
 	case uid != nil && *uid > 0:
 		return nil
@@ -75,8 +83,8 @@ func rootUser(w *pod.Workload, c pod.Container, facts image.Facts) *pod.Finding 
 		return nil // somebody else fills it in, and is judged then
 	}
 	fact, known := facts[c.Image]
-	if !known || fact.Err != nil {
-		return noAnswer(f, fact.Err)
+	if !known || fact.Err != nil || len(fact.Platforms) == 0 {
+		return unknownUser(f, fact.Err)
 	}
 	for _, p := range judgedPlatforms(w, fact.Platforms) {
 		if userOf(f, p, runAsNonRoot(w, c)) {
@@ -97,40 +105,34 @@ func userOf(f *pod.Finding, p image.Platform, nonRoot bool) bool {
 	var why *image.Error
 	switch {
 	case p.UID == 0 && nonRoot:
+		f.Check = neverStarts
 		f.Message, f.Fix = fmt.Sprintf("the container would never start: runAsNonRoot is true and its image has %s, which is root", user), repair
 	case p.UID == 0:
 		f.Message, f.Fix = fmt.Sprintf("the container runs as root, because its image has %s", user), repair
 	case p.UID > 0 && nonRoot && !numeric(p.User):
+		f.Check = neverStarts
 		f.Message = fmt.Sprintf("the container would never start: runAsNonRoot is true and the kubelet cannot tell that its image's %s is not root", user)
 		f.Fix = fmt.Sprintf("set it to %d, which is what the image's /etc/passwd says", p.UID)
 	case p.UID > 0:
 		return false
 	case errors.As(p.UIDErr, &why):
+		f.Check, f.Unknown = userUnknown, true
 		f.Message, f.Fix = fmt.Sprintf("it is not known whether the container runs as root: its image has %s: %s", user, why), repair
-		f.NoAnswer = needsRegistry(why)
+		f.NoAnswer = why.Reason.NoAnswer()
 	default:
+		f.Check, f.Unknown = userUnknown, true
 		f.Message, f.Fix = fmt.Sprintf("it is not known whether the container runs as root: its image has %s", user), repair
 	}
 	return true
 }
 
-// needsRegistry tells an answer that a registry did not give from one about the
-// image itself.
-func needsRegistry(err *image.Error) bool {
-	switch err.Reason {
-	case image.InvalidReference, image.TooManyImages, image.NotAnImage,
-		image.InvalidUser, image.UserNotFound, image.PasswdUnreadable, image.TooLarge, image.DigestMismatch:
-		return false
-	}
-	return true
-}
-
-func noAnswer(f *pod.Finding, err error) *pod.Finding {
+func unknownUser(f *pod.Finding, err error) *pod.Finding {
+	f.Check, f.Unknown = userUnknown, true
 	f.Message, f.NoAnswer = "it is not known whether the container runs as root, and no registry was asked", true
 	var why *image.Error
 	if errors.As(err, &why) {
 		f.Message = fmt.Sprintf("it is not known whether the container runs as root: %s", why)
-		f.NoAnswer = needsRegistry(why)
+		f.NoAnswer = why.Reason.NoAnswer()
 	}
 	f.Fix = "set it to a user id above 0 that the image can run as"
 	return f

@@ -92,8 +92,12 @@ func (a *admission) plan(ctx context.Context, req *request) (*engine.Plan, *admi
 		a.log.Error("looking up a namespace", "namespace", req.Namespace, "err", err)
 		return nil, failed(fmt.Sprintf("Portcullis cannot look up namespace %q and refuses what it cannot judge; try again", req.Namespace))
 	}
+	set := a.policies()
+	if set == nil {
+		return nil, failed("Portcullis has not loaded its policies yet and refuses what it cannot judge; try again")
+	}
 	review.Namespace = engine.Namespace{Name: namespace.Name, Labels: namespace.Labels}
-	return a.engine.Plan(review, a.policies()), nil
+	return a.engine.Plan(review, set), nil
 }
 
 // judged reports whether a request can change what a workload runs. Subresources
@@ -153,9 +157,7 @@ func (a *admission) respond(plan *engine.Plan, v engine.Verdict) *admissionv1.Ad
 		a.log.Debug("denied", "kind", plan.Workload.Kind.Name, "namespace", plan.Namespace.Name,
 			"name", plan.Workload.DisplayName(), "message", response.Result.Message)
 	} else {
-		for _, f := range v.With(policies.ModeWarn) {
-			response.Warnings = append(response.Warnings, warning(f))
-		}
+		response.Warnings = warnings(v.With(policies.ModeWarn))
 	}
 	response.AuditAnnotations = auditAnnotations(v)
 	return response
@@ -178,11 +180,19 @@ func denial(w *pod.Workload, findings []engine.Finding) string {
 	return b.String()
 }
 
-func warning(f engine.Finding) string {
-	if f.Existing {
-		return "tolerated because it was so before: " + f.String()
+func warnings(findings []engine.Finding) []string {
+	var texts []string
+	for i, f := range findings {
+		switch {
+		case i == maxListed:
+			return append(texts, fmt.Sprintf("and %d more", len(findings)-maxListed))
+		case f.Existing:
+			texts = append(texts, "tolerated because it was so before: "+f.String())
+		default:
+			texts = append(texts, f.String())
+		}
 	}
-	return f.String()
+	return texts
 }
 
 // maxAnnotation bounds an audit annotation, in bytes.
@@ -196,7 +206,9 @@ func auditAnnotations(v engine.Verdict) map[string]string {
 		annotations["findings"] = joined(v.Findings, func(f engine.Finding) string { return string(f.Mode) + ": " + f.String() })
 	}
 	if len(v.Edits) > 0 {
-		annotations["edits"] = joined(v.Edits, func(e pod.Edit) string { return fmt.Sprintf("%s: %v -> %v", e.Path, e.Old, e.New) })
+		annotations["edits"] = joined(v.Edits, func(e pod.Edit) string {
+			return fmt.Sprintf("%s: %s -> %s", e.Path, engine.Quote(e.Old), engine.Quote(e.New))
+		})
 	}
 	if v.LabelError != nil {
 		annotations["namespace-labels-error"] = v.LabelError.Error()

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
@@ -19,6 +20,9 @@ const (
 	// maxBody bounds a review, in bytes. An update of an object close to etcd's
 	// limit of 1.5 MiB comes with the old object and managed fields of both.
 	maxBody = 7 << 20
+	// maxBodies bounds the reviews that are read and judged at once, in bytes.
+	// What comes on top waits, for as long as its deadline lets it.
+	maxBodies = 64 << 20
 	// maxDeadline bounds one review, whatever the API server allows for it.
 	maxDeadline = 10 * time.Second
 	// deadlineMargin is kept back for the way of the answer.
@@ -33,6 +37,7 @@ type endpoint struct {
 	metrics  *metrics
 	log      *slog.Logger
 	draining *atomic.Bool
+	bodies   *semaphore.Weighted // of maxBodies
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +46,18 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Makes the API server open its next connection to another replica.
 		w.Header().Set("Connection", "close")
 	}
-	body, status, err := readBody(w, r)
+	ctx, cancel := context.WithTimeout(r.Context(), deadline(r.URL.Query().Get("timeout")))
+	defer cancel()
+	size := int64(maxBody)
+	if r.ContentLength >= 0 {
+		size = min(r.ContentLength, maxBody)
+	}
+	if err := e.bodies.Acquire(ctx, size); err != nil {
+		e.reject(w, http.StatusServiceUnavailable, errors.New("too many reviews at once; try again"))
+		return
+	}
+	defer e.bodies.Release(size)
+	body, status, err := readBody(ctx, w, r)
 	if err != nil {
 		e.reject(w, status, err)
 		return
@@ -51,8 +67,6 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.reject(w, http.StatusBadRequest, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), deadline(r.URL.Query().Get("timeout")))
-	defer cancel()
 	response := e.recoverAdmit(ctx, req)
 	answer, err := encodeReview(req.UID, response)
 	if err != nil {
@@ -89,7 +103,14 @@ func (e *endpoint) recoverAdmit(ctx context.Context, req *request) (response *ad
 }
 
 // readBody returns the body of a POST of JSON, or the status to refuse it with.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+	if end, ok := ctx.Deadline(); ok {
+		// A body that drips in may not hold its place for longer than its review.
+		// A writer that cannot set that, as in a test, says so in an error.
+		connection := http.NewResponseController(w)
+		_ = connection.SetReadDeadline(end)
+		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
+	}
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed, fmt.Errorf("got method %s, want POST", r.Method)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -81,8 +82,8 @@ func newTestWebhook(t testing.TB) *testWebhook {
 		namespaces: fakeNamespaces{"web": nil, "kube-system": nil, "labelled": {"pod-security.kubernetes.io/enforce": "baseline"}},
 	}
 	w.admission = a
-	w.mutate = &endpoint{name: "mutate", admit: a.mutate, metrics: w.metrics, log: log, draining: &atomic.Bool{}}
-	w.validate = &endpoint{name: "validate", admit: a.validate, metrics: w.metrics, log: log, draining: &atomic.Bool{}}
+	w.mutate = &endpoint{name: "mutate", admit: a.mutate, metrics: w.metrics, log: log, draining: &atomic.Bool{}, bodies: semaphore.NewWeighted(maxBodies)}
+	w.validate = &endpoint{name: "validate", admit: a.validate, metrics: w.metrics, log: log, draining: &atomic.Bool{}, bodies: semaphore.NewWeighted(maxBodies)}
 	return w
 }
 
@@ -163,7 +164,7 @@ func TestMutation(t *testing.T) {
 	want := &admissionv1.AdmissionResponse{
 		UID: "1", Allowed: true, PatchType: &kind,
 		Patch:            []byte(`[{"op":"replace","path":"/spec/containers/0/image","value":"` + pinned + `"}]`),
-		AuditAnnotations: map[string]string{"edits": "spec.containers[0].image: app:1 -> " + pinned},
+		AuditAnnotations: map[string]string{"edits": `spec.containers[0].image: "app:1" -> "` + pinned + `"`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("response (-want +got):\n%s", diff)

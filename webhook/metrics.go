@@ -79,7 +79,7 @@ func (m *metrics) verdict(v engine.Verdict) {
 // resourceLabel bounds the label to what is registered: anybody who reaches the
 // port can send a review.
 func resourceLabel(req *request) string {
-	if isNamespace(req) || isWorkload(req) {
+	if isNamespace(req) || isPolicy(req) || isWorkload(req) {
 		return req.Resource.Resource
 	}
 	return "other"

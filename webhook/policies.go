@@ -16,7 +16,7 @@ import (
 // the cluster.
 type clusterPolicies struct {
 	reader cache.Cache
-	// fallback is in force while the cluster has no PodPolicy.
+	// fallback is in force while the cluster has no valid PodPolicy.
 	fallback []*policies.PodPolicy
 	metrics  *metrics
 	log      *slog.Logger
@@ -98,7 +98,7 @@ func (c *clusterPolicies) load(ctx context.Context) error {
 		}
 	}
 	inForce := c.fallback
-	if len(list.Items) > 0 {
+	if len(valid) > 0 {
 		inForce = nil
 		for _, p := range valid {
 			inForce = append(inForce, p)
@@ -112,6 +112,6 @@ func (c *clusterPolicies) load(ctx context.Context) error {
 	c.current.Store(set)
 	c.metrics.policies.Set(float64(set.Len()))
 	c.metrics.invalid.Set(float64(invalid))
-	c.log.Info("policies in force", "policies", set.Len(), "invalid", invalid, "fallback", len(list.Items) == 0)
+	c.log.Info("policies in force", "policies", set.Len(), "invalid", invalid, "fallback", len(valid) == 0)
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -89,7 +90,7 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, manager: mgr, metrics: newMetrics(ctrlmetrics.Registry)}
+	s := &server{options: o, manager: mgr, metrics: newMetrics(ctrlmetrics.Registry), bodies: semaphore.NewWeighted(maxBodies)}
 	if err := s.setUp(ctx); err != nil {
 		return err
 	}
@@ -133,7 +134,8 @@ type server struct {
 	manager  manager.Manager
 	metrics  *metrics
 	draining atomic.Bool
-	loaded   func() bool // whether the policies are
+	bodies   *semaphore.Weighted // of maxBodies, for both endpoints
+	loaded   func() bool         // whether the policies are
 }
 
 // setUp gives the manager everything it has to run.
@@ -166,8 +168,11 @@ func (s *server) setUp(ctx context.Context) error {
 		return fmt.Errorf("adding the warm-up: %w", err)
 	}
 	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
-		if isNamespace(req) {
+		switch {
+		case isNamespace(req):
 			return labels.admit(ctx, req)
+		case isPolicy(req):
+			return admitPolicy(req)
 		}
 		return a.validate(ctx, req)
 	}
@@ -187,7 +192,7 @@ func (s *server) registries() *image.Registries {
 }
 
 func (s *server) endpoint(name string, admit func(context.Context, *request) *admissionv1.AdmissionResponse) http.Handler {
-	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining}
+	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining, bodies: s.bodies}
 }
 
 // policySource returns where the policies in force are read from.
@@ -244,8 +249,9 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	)
 }
 
-// tlsServer starts once there is a certificate. It is not one of the manager's
-// webhooks, which start before the caches are in sync.
+// tlsServer starts once there is a certificate. It is one of the manager's
+// webhooks, which start before the caches and end after them: until the policies
+// are loaded it refuses, and while it drains the caches still answer.
 type tlsServer struct {
 	ctrlwebhook.Server
 	certDir string

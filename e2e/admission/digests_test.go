@@ -1,10 +1,12 @@
 package admission_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
 	"github.com/portcullis-dev/portcullis/e2e/suite"
@@ -37,32 +39,51 @@ func TestIndexDigest(t *testing.T) {
 	wantImage(t, suite.SpecOf(create(t, c.Client, suite.Pod.New(namespace, "pinned", spec))).Containers[0].Image, pinnedBefore)
 }
 
-// TestStickyDigest holds that applying the same tag again keeps what runs, though
-// the tag has moved.
+// TestStickyDigest holds that applying the same tag again keeps what runs though
+// the tag has moved, until somebody asks for what it stands for now.
 func TestStickyDigest(t *testing.T) {
 	t.Parallel()
 	c := cluster.Cluster(t)
 	namespace := c.Namespace(t, nil)
 	c.Policy(t, namespace, pinned)
 	image := c.Registry.Host() + "/sticky/" + namespace + ":1"
-	if err := c.Registry.Push(image, harness.Config{User: "1000"}); err != nil {
-		t.Fatal(err)
+	push := func(user string) string {
+		t.Helper()
+		if err := c.Registry.Push(image, harness.Config{User: user}); err != nil {
+			t.Fatal(err)
+		}
+		return c.Registry.Pinned(image)
 	}
-	first := c.Registry.Pinned(image)
+	first := push("1000")
 	spec := suite.GoodSpec()
 	spec.Containers[0].Image = image
 	deployment := create(t, c.Client, suite.Deployment.New(namespace, "main", spec))
 	wantImage(t, suite.SpecOf(deployment).Containers[0].Image, first)
 
-	if err := c.Registry.Push(image, harness.Config{User: "0"}); err != nil {
-		t.Fatal(err)
+	second := push("2000")
+	suite.Eventually(t, suite.Soon, func() error { // the first is remembered for a second
+		fresh := suite.Deployment.New(namespace, "fresh", spec)
+		if err := c.Client.Create(t.Context(), fresh, client.DryRunAll); err != nil {
+			return err
+		}
+		if got := suite.SpecOf(fresh).Containers[0].Image; got != second {
+			return fmt.Errorf("a new Deployment: got image %q, want %q", got, second)
+		}
+		return nil
+	})
+	apply := func(change func(), want string) {
+		t.Helper()
+		change()
+		suite.SpecOf(deployment).Containers[0].Image = image // as in the file that is applied
+		if err := c.Client.Update(t.Context(), deployment); err != nil {
+			t.Fatal(err)
+		}
+		wantImage(t, suite.SpecOf(deployment).Containers[0].Image, want)
 	}
-	suite.SpecOf(deployment).Containers[0].Image = image
-	suite.SpecOf(deployment).Containers[0].Env = []corev1.EnvVar{{Name: "DEBUG", Value: "1"}}
-	if err := c.Client.Update(t.Context(), deployment); err != nil {
-		t.Fatal(err)
-	}
-	wantImage(t, suite.SpecOf(deployment).Containers[0].Image, first)
+	apply(func() {}, first)
+	apply(func() { suite.SpecOf(deployment).Containers[0].Env = []corev1.EnvVar{{Name: "DEBUG", Value: "1"}} }, first)
+	restart := map[string]string{"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+	apply(func() { suite.TemplateMetaOf(deployment).Annotations = restart }, second)
 }
 
 // TestRegistryError holds that without an answer of the registry the policy

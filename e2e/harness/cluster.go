@@ -53,8 +53,8 @@ type Cluster struct {
 	// Configurations are the webhook configurations as they ship.
 	Configurations []*unstructured.Unstructured
 
-	dir                  string
-	serviceAccountConfig string // path of a kubeconfig
+	dir   string
+	token string // of the service account
 
 	mu      sync.Mutex
 	servers []*Server
@@ -132,7 +132,7 @@ func (c *Cluster) install(ctx context.Context) error {
 	if err := apply(ctx, c.Client, objects); err != nil {
 		return err
 	}
-	return c.becomeServiceAccount(ctx)
+	return c.requestToken(ctx)
 }
 
 // Unregister deletes the webhook configurations.
@@ -157,24 +157,35 @@ func (c *Cluster) Register(ctx context.Context, to Endpoint) error {
 	return apply(ctx, c.Client, objects)
 }
 
-// becomeServiceAccount writes a kubeconfig with a token of the service account in
-// the manifests, so that a right that the manifests lack is missing here too.
-func (c *Cluster) becomeServiceAccount(ctx context.Context) error {
+// requestToken gets a token of the service account in the manifests, so that a
+// right that the manifests lack is missing here too.
+func (c *Cluster) requestToken(ctx context.Context) error {
 	token, err := c.Clientset.CoreV1().ServiceAccounts(SystemNamespace).
 		CreateToken(ctx, Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("getting a token of the service account: %w", err)
 	}
+	c.token = token.Status.Token
+	return nil
+}
+
+// serviceAccountConfig writes a kubeconfig with that token into dir, for the API
+// server or for what stands before it.
+func (c *Cluster) serviceAccountConfig(dir string, proxy *Proxy) (string, error) {
+	target := Endpoint{URL: c.Config.Host, CA: c.Config.CAData}
+	if proxy != nil {
+		target = proxy.endpoint()
+	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters[Name] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.Config.CAData}
-	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Clusters[Name] = &clientcmdapi.Cluster{Server: target.URL, CertificateAuthorityData: target.CA}
+	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: c.token}
 	config.Contexts[Name] = &clientcmdapi.Context{Cluster: Name, AuthInfo: Name}
 	config.CurrentContext = Name
-	c.serviceAccountConfig = filepath.Join(c.dir, "serviceaccount.kubeconfig")
-	if err := clientcmd.WriteToFile(*config, c.serviceAccountConfig); err != nil {
-		return fmt.Errorf("writing the kubeconfig of the service account: %w", err)
+	file := filepath.Join(dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		return "", fmt.Errorf("writing the kubeconfig of the service account: %w", err)
 	}
-	return nil
+	return file, nil
 }
 
 // keep makes Down stop a server.

@@ -13,9 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 // The images that the registry has from the start, by the names that manifests
@@ -28,9 +25,6 @@ const (
 	// NginxImage runs as root, on one platform.
 	NginxImage = "nginx:1.27"
 )
-
-// Config is what an image says about how it is run.
-type Config = v1.Config
 
 // Registry is an image registry in this process, and a mirror of Docker Hub.
 type Registry struct {
@@ -81,51 +75,6 @@ func firstError(steps ...func() error) error {
 		}
 	}
 	return nil
-}
-
-// Push stores an image of one platform under a name and tag.
-func (r *Registry) Push(image string, config v1.Config) error {
-	built, err := build(config, "amd64")
-	if err != nil {
-		return fmt.Errorf("making image %q: %w", image, err)
-	}
-	ref, err := r.reference(image)
-	if err != nil {
-		return err
-	}
-	if err := remote.Write(ref, built); err != nil {
-		return fmt.Errorf("pushing image %q: %w", image, err)
-	}
-	return r.remember(image, built)
-}
-
-// PushIndex stores an image of two platforms under a name and tag.
-func (r *Registry) PushIndex(image string, config v1.Config) error {
-	index := v1.ImageIndex(empty.Index)
-	for _, architecture := range []string{"amd64", "arm64"} {
-		built, err := build(config, architecture)
-		if err != nil {
-			return fmt.Errorf("making image %q: %w", image, err)
-		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add:        built,
-			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
-		})
-	}
-	ref, err := r.reference(image)
-	if err != nil {
-		return err
-	}
-	if err := remote.WriteIndex(ref, index); err != nil {
-		return fmt.Errorf("pushing image %q: %w", image, err)
-	}
-	return r.remember(image, index)
-}
-
-func build(config v1.Config, architecture string) (v1.Image, error) {
-	return mutate.ConfigFile(empty.Image, &v1.ConfigFile{
-		OS: "linux", Architecture: architecture, Config: config, RootFS: v1.RootFS{Type: "layers"},
-	})
 }
 
 // reference is where an image lies in this registry: below the name of its own
@@ -184,7 +133,8 @@ func (r *Registry) Requests(part string) int {
 func (r *Registry) Host() string { return strings.TrimPrefix(r.server.URL, "http://") }
 
 // Config is a RegistryConfig with which Portcullis asks this registry for the
-// images of Docker Hub.
+// images of Docker Hub. It remembers what a tag stands for no longer than a second,
+// so that a test can move one.
 func (r *Registry) Config() string {
 	return fmt.Sprintf(`apiVersion: portcullis.dev/v1alpha1
 kind: RegistryConfig
@@ -192,6 +142,7 @@ allow: {cidrs: [127.0.0.0/8]}
 insecure: [%q]
 mirrors:
 - {from: docker.io, to: [%q]}
+tagTTL: 1s
 `, r.Host(), r.Host()+"/docker.io")
 }
 

@@ -22,6 +22,8 @@ import (
 type ServeOptions struct {
 	// Registries is the content of the file of --registries. Empty: no file.
 	Registries string
+	// Proxy stands before the API server. Nil: none does.
+	Proxy *Proxy
 	// SelfSigned lets Portcullis make its certificate, for localhost.
 	SelfSigned bool
 	// Args are further flags.
@@ -75,8 +77,12 @@ func (c *Cluster) StartServer(o ServeOptions) (*Server, error) {
 	if err := os.Mkdir(s.CertDir, 0o700); err != nil {
 		return nil, fmt.Errorf("starting portcullis serve: %w", err)
 	}
+	kubeconfig, err := c.serviceAccountConfig(dir, o.Proxy)
+	if err != nil {
+		return nil, err
+	}
 	args := []string{
-		"serve", "--kubeconfig=" + c.serviceAccountConfig, "--cert-dir=" + s.CertDir, "--log-level=debug",
+		"serve", "--kubeconfig=" + kubeconfig, "--cert-dir=" + s.CertDir, "--log-level=debug",
 		"--address=127.0.0.1:" + ports[0], "--health-address=" + s.health, "--metrics-address=" + s.metrics,
 		"--shutdown-delay=0s",
 	}

@@ -60,16 +60,7 @@ func TestDrain(t *testing.T) {
 		}
 		return nil
 	})
-	for time.Since(terminated) < delay-200*time.Millisecond {
-		response, err := post("/validate", review(t))
-		if err != nil {
-			t.Fatalf("%s after SIGTERM: %v", time.Since(terminated), err)
-		}
-		if suite.ReadReview(t, response); !response.Close {
-			t.Errorf("%s after SIGTERM: got no Connection: close", time.Since(terminated))
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	answersUntil(t, terminated.Add(delay-200*time.Millisecond), func() (*http.Response, error) { return post("/validate", review(t)) })
 	if err := <-finished; err != nil {
 		t.Errorf("the review under way: %v", err)
 	}
@@ -78,5 +69,20 @@ func TestDrain(t *testing.T) {
 	}
 	if err := s.Wait(10 * time.Second); err != nil {
 		t.Errorf("ending: %v", err)
+	}
+}
+
+// answersUntil requires answers that send the connection elsewhere.
+func answersUntil(t *testing.T, end time.Time, post func() (*http.Response, error)) {
+	t.Helper()
+	for time.Now().Before(end) {
+		response, err := post()
+		if err != nil {
+			t.Fatalf("%s before the end of the delay: %v", time.Until(end), err)
+		}
+		if suite.ReadReview(t, response); !response.Close {
+			t.Errorf("%s before the end of the delay: got no Connection: close", time.Until(end))
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -53,9 +53,9 @@ func (c *collector) hostPorts() {
 		fix = "remove it together with hostNetwork, which sets it"
 	}
 	for container := range c.workload.Containers() {
-		at := place{container.Name, container.Path().Child("ports")}
+		at := c.container(container).child("ports")
 		for i := range container.Ports {
-			unset(c, place{at.container, at.path.Index(i).Child("hostPort")}, &container.Ports[i].HostPort, fix)
+			unset(c, at.index(i).child("hostPort"), &container.Ports[i].HostPort, fix)
 		}
 	}
 }
@@ -81,7 +81,7 @@ func (c *collector) handlerHosts() {
 		}
 	}
 	for container := range c.workload.Containers() {
-		at := place{container.Name, container.Path()}
+		at := c.container(container)
 		probe(at.child("livenessProbe"), container.LivenessProbe)
 		probe(at.child("readinessProbe"), container.ReadinessProbe)
 		probe(at.child("startupProbe"), container.StartupProbe)
@@ -171,10 +171,11 @@ func (c *collector) volumes() {
 	const fix = "use a volume of type configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected or secret"
 	for i := range c.workload.Spec.Volumes {
 		v := &c.workload.Spec.Volumes[i]
-		at := place{path: c.spec().path.Child("volumes").Index(i)}
+		at := c.spec().child("volumes").index(i)
+		at.judged = &corev1.PodSpec{Volumes: c.workload.Spec.Volumes[i : i+1]}
 		offence := Offence{Fix: fix}.from(v.Name)
-		if source := sourceOf(v); source != "" {
-			at = at.child(source)
+		if source, value := sourceOf(v); source != "" {
+			at, offence = at.child(source), offence.from(value)
 		}
 		if v.HostPath != nil {
 			offence = offence.from(v.HostPath.Path)
@@ -183,14 +184,15 @@ func (c *collector) volumes() {
 	}
 }
 
-// sourceOf is the name of the volume's type, empty where none is set.
-func sourceOf(v *corev1.Volume) string {
+// sourceOf is the name of the volume's type and what it is set to, empty where
+// none is set.
+func sourceOf(v *corev1.Volume) (name string, value any) {
 	source := reflect.ValueOf(v.VolumeSource)
 	for i := range source.NumField() {
-		if !source.Field(i).IsNil() {
+		if field := source.Field(i); !field.IsNil() {
 			name, _, _ := strings.Cut(source.Type().Field(i).Tag.Get("json"), ",")
-			return name
+			return name, field.Elem().Interface()
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -1,6 +1,11 @@
 package security
 
-import "github.com/portcullis-dev/portcullis/pod"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/policy"
+
+	"github.com/portcullis-dev/portcullis/pod"
+)
 
 // Offence is one field that makes a pod fail a check.
 type Offence struct {
@@ -11,6 +16,9 @@ type Offence struct {
 	Edit pod.Edit
 	// Fix is the edit in words: set it to false.
 	Fix string
+	// Inheritors are the containers that take a field of the pod, because they do
+	// not have one of their own. Nil where containers have no such field.
+	Inheritors []string
 }
 
 // Offences returns the fields of the workload that make it fail the violated
@@ -30,12 +38,44 @@ func Offences(v Violation, w *pod.Workload) []Offence {
 	var offences []Offence
 	for _, r := range candidates {
 		r.revert()
-		if !v.Passes(repaired.Template, repaired.Spec) {
+		if !v.Passes(repaired.Template, r.judged) {
+			if r.Container == "" {
+				r.Inheritors = inheritors(v.Check, w)
+			}
 			offences = append(offences, r.Offence)
 		}
 		r.apply()
 	}
 	return offences
+}
+
+// inheritors are the containers without their own field of the kind that a
+// check restricts.
+func inheritors(check policy.CheckID, w *pod.Workload) []string {
+	var own func(*corev1.SecurityContext) bool
+	switch check {
+	case "runAsNonRoot":
+		own = func(sc *corev1.SecurityContext) bool { return sc.RunAsNonRoot != nil }
+	case "runAsUser":
+		own = func(sc *corev1.SecurityContext) bool { return sc.RunAsUser != nil }
+	case "seccompProfile_baseline", "seccompProfile_restricted":
+		own = func(sc *corev1.SecurityContext) bool { return sc.SeccompProfile != nil }
+	case "appArmorProfile":
+		own = func(sc *corev1.SecurityContext) bool { return sc.AppArmorProfile != nil }
+	case "seLinuxOptions":
+		own = func(sc *corev1.SecurityContext) bool { return sc.SELinuxOptions != nil }
+	case "windowsHostProcess":
+		own = func(sc *corev1.SecurityContext) bool { return sc.WindowsOptions != nil }
+	default:
+		return nil
+	}
+	var names []string
+	for c := range w.Containers() {
+		if c.SecurityContext == nil || !own(c.SecurityContext) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // from is the offence with the value that the workload has.

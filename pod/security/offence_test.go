@@ -132,7 +132,7 @@ volumes:
 - {name: share, nfs: {server: s, path: /}}`,
 			want: []string{
 				": spec.volumes[1].hostPath: /var/run -> <nil>: use a volume of type configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected or secret",
-				": spec.volumes[2].nfs: share -> <nil>: use a volume of type configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected or secret",
+				": spec.volumes[2].nfs: {s / false} -> <nil>: use a volume of type configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected or secret",
 			},
 		}, {
 			name: "sysctls", check: "sysctls",

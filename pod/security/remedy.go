@@ -17,6 +17,9 @@ import (
 type remedy struct {
 	Offence
 	apply, revert func()
+	// judged is the part of the pod spec by which the edit is judged once all
+	// others are made. It shares its memory with the whole.
+	judged *corev1.PodSpec
 }
 
 // remedies returns the candidates for a violated check. A candidate may turn out
@@ -78,6 +81,9 @@ type collector struct {
 type place struct {
 	container string
 	path      pod.Path
+	// judged is the pod spec with nothing but that container. A pod of thousands
+	// of containers is judged one by one, not all of them for each of them.
+	judged *corev1.PodSpec
 }
 
 func (p place) child(names ...string) place {
@@ -87,14 +93,36 @@ func (p place) child(names ...string) place {
 	return p
 }
 
-func (c *collector) spec() place { return place{path: c.workload.SpecPath()} }
+func (p place) index(i int) place {
+	p.path = p.path.Index(i)
+	return p
+}
+
+func (c *collector) spec() place {
+	return place{path: c.workload.SpecPath(), judged: c.workload.Spec}
+}
+
+func (c *collector) container(container pod.Container) place {
+	alone := *c.workload.Spec
+	alone.InitContainers, alone.Containers, alone.EphemeralContainers, alone.Volumes = nil, nil, nil, nil
+	i := container.Index
+	switch container.Type {
+	case pod.Init, pod.Sidecar:
+		alone.InitContainers = c.workload.Spec.InitContainers[i : i+1]
+	case pod.Ephemeral:
+		alone.EphemeralContainers = c.workload.Spec.EphemeralContainers[i : i+1]
+	default:
+		alone.Containers = c.workload.Spec.Containers[i : i+1]
+	}
+	return place{container: container.Name, path: container.Path(), judged: &alone}
+}
 
 func (c *collector) containers(visit func(at place, sc *corev1.SecurityContext)) {
 	for container := range c.workload.Containers() {
 		if container.SecurityContext == nil {
 			container.SecurityContext = &corev1.SecurityContext{}
 		}
-		visit(place{container.Name, container.Path().Child("securityContext")}, container.SecurityContext)
+		visit(c.container(container).child("securityContext"), container.SecurityContext)
 	}
 }
 
@@ -114,6 +142,7 @@ func add[T any](c *collector, at place, field *T, change Offence, value T) {
 		Offence: change,
 		apply:   func() { *field = value },
 		revert:  func() { *field = was },
+		judged:  at.judged,
 	})
 }
 
@@ -165,16 +194,17 @@ func keep[T any](c *collector, at place, list *[]T, name func(T) string, allowed
 // annotations are candidates that take away what deprecated annotations say.
 func (c *collector) annotations(prefix string) {
 	all := c.workload.Template.Annotations
-	at := place{path: c.workload.TemplatePath().Child("metadata").Child("annotations")}
+	path := c.workload.TemplatePath().Child("metadata").Child("annotations")
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if !strings.HasPrefix(key, prefix) {
 			continue
 		}
 		value := all[key]
 		c.found = append(c.found, remedy{
-			Offence: Offence{Edit: pod.Edit{Path: at.path.Key(key), Old: value}, Fix: "remove the annotation"},
+			Offence: Offence{Edit: pod.Edit{Path: path.Key(key), Old: value}, Fix: "remove the annotation"},
 			apply:   func() { delete(all, key) },
 			revert:  func() { all[key] = value },
+			judged:  c.workload.Spec,
 		})
 	}
 }
