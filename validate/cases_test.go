@@ -131,7 +131,7 @@ func userFacts(t testing.TB) image.Facts {
 		"root-on-arm64":    {linux("amd64", "1000", 1000), linux("arm64", "", 0)},
 		"windows":          {{OS: "windows", Architecture: "amd64"}},
 		"windows-and-number": {
-			{OS: "windows", Architecture: "amd64"}, linux("amd64", "1000", 1000),
+			{OS: "windows", Architecture: "amd64", Selected: true}, linux("amd64", "1000", 1000),
 		},
 	}
 	facts := image.Facts{}

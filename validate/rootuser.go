@@ -158,20 +158,24 @@ func runAsNonRoot(w *pod.Workload, c pod.Container) bool {
 	return w.Spec.SecurityContext != nil && w.Spec.SecurityContext.RunAsNonRoot != nil && *w.Spec.SecurityContext.RunAsNonRoot
 }
 
-// judgedPlatforms are the platforms that count: those of Linux, unless the pod is
-// for Windows and the image has a platform of that.
+// judgedPlatforms are the platforms that count. One of Windows does not where the
+// pod is for Windows, and where a node runs it only if it is one; an image of a
+// single manifest runs anywhere, whatever its configuration says.
 func judgedPlatforms(w *pod.Workload, platforms []image.Platform) []image.Platform {
-	var linux []image.Platform
+	var judged, windows []image.Platform
 	for _, p := range platforms {
-		if p.OS != string(corev1.Windows) {
-			linux = append(linux, p)
+		if p.OS == string(corev1.Windows) {
+			windows = append(windows, p)
+			if p.Selected {
+				continue
+			}
 		}
+		judged = append(judged, p)
 	}
-	windows := w.Spec.OS != nil && w.Spec.OS.Name == corev1.Windows
-	if windows && len(linux) < len(platforms) {
+	if w.Spec.OS != nil && w.Spec.OS.Name == corev1.Windows && len(windows) > 0 {
 		return nil
 	}
-	return linux
+	return judged
 }
 
 // numeric reports whether the kubelet reads a USER as a number.

@@ -49,8 +49,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Use:   "portcullis",
 		Short: "Admission webhook that repairs and judges Kubernetes workloads",
 		Long: `Portcullis is a Kubernetes admission webhook and policy enforcer. It pins image
-tags to digests and applies the Pod Security Standards to Pods and to everything
-that carries a pod template, as PodPolicy objects say.`,
+tags to digests, applies the Pod Security Standards, and finds containers that run
+as root or come from elsewhere, in Pods and in everything that carries a pod
+template, as PodPolicy objects say.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
