@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/pod"
@@ -100,7 +101,18 @@ func Unpinned(s Scope) []pod.Finding {
 func Refreshed(old, updated *pod.Workload) bool {
 	return asks(old.Metadata.Annotations, updated.Metadata.Annotations, RefreshAnnotation) ||
 		asks(templateAnnotations(old), templateAnnotations(updated), RefreshAnnotation) ||
-		asks(templateAnnotations(old), templateAnnotations(updated), restartAnnotation)
+		restarted(templateAnnotations(old)[restartAnnotation], templateAnnotations(updated)[restartAnnotation])
+}
+
+// restarted reports whether there is a later restart. An earlier one comes back
+// with kubectl rollout undo, which asks for what ran then.
+func restarted(old, updated string) bool {
+	before, errBefore := time.Parse(time.RFC3339, old)
+	after, errAfter := time.Parse(time.RFC3339, updated)
+	if errBefore != nil || errAfter != nil {
+		return updated != "" && updated != old
+	}
+	return after.After(before)
 }
 
 func (s Scope) refreshed() bool { return s.Old != nil && Refreshed(s.Old, s.Workload) }
@@ -219,10 +231,11 @@ func (s Scope) record(r *Recorder, resolved map[string]bool) {
 	if len(resolved) == 0 && !exists && (s.Old == nil || s.Old.Metadata.Annotations[PinnedAnnotation] == "") {
 		return
 	}
-	listed := pinned(s.Workload)
+	listed := map[string]string{}
 	if s.Old != nil {
-		maps.Copy(listed, pinned(s.Old))
+		listed = pinned(s.Old)
 	}
+	maps.Copy(listed, pinned(s.Workload)) // kubectl rollout undo brings both back, the digest and its entry
 	var entries []string
 	for i := range s.Workload.Images() {
 		_, digest, _ := strings.Cut(*i.Reference, "@")

@@ -175,6 +175,33 @@ spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "%
 	}
 }
 
+// TestUndo goes through what kubectl rollout undo brings back: the template with
+// its restart and its digest, and the annotations of that time.
+func TestUndo(t *testing.T) {
+	at := func(hour int, recorded, digest string) *pod.Workload {
+		return decode(t, fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {annotations: {portcullis.dev/pinned: "app=%s"}}
+spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "2026-01-01T%02d:00:00Z"}}, spec: {containers: [{name: app, image: "app:1@%s"}]}}}
+`, recorded, hour, digest))
+	}
+	facts := image.Facts{"app:1": {Digest: "sha256:" + strings.Repeat("c", 64)}}
+	undone := at(1, "bbbbbbbbbbbb", digestB)
+	s := Scope{Workload: undone, Old: at(2, "aaaaaaaaaaaa", digestA)}
+	if edits, _ := twice(t, s, facts); len(edits) > 0 {
+		t.Errorf("got edits %v of what undo brought back, want none", edits)
+	}
+	same := Scope{Workload: at(1, "aaaaaaaaaaaa", digestA), Old: at(2, "aaaaaaaaaaaa", digestA)}
+	if edits, _ := twice(t, same, facts); len(edits) > 0 {
+		t.Errorf("got edits %v of an earlier restart, want none", edits)
+	}
+	again := Scope{Workload: at(3, "bbbbbbbbbbbb", digestB), Old: undone}
+	want := []string{"spec.template.spec.containers[0].image app:1@" + facts["app:1"].Digest, `metadata.annotations["portcullis.dev/pinned"] app=cccccccccccc`}
+	if edits, _ := twice(t, again, facts); !cmp.Equal(want, edits) {
+		t.Errorf("got edits %v of a later restart, want %v", edits, want)
+	}
+}
+
 // TestDigestsOfManyContainers bounds what one object can cost: its size may not
 // count twice.
 func TestDigestsOfManyContainers(t *testing.T) {
