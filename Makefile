@@ -21,7 +21,7 @@ help: ## This list
 
 .PHONY: demo
 demo: ## Show Portcullis at work on a real API server; Ctrl-C ends it
-	@$(controlplane) $(GO) run ./e2e/demo
+	@$(controlplane) $(GO) build -o bin/demo ./e2e/demo && exec bin/demo
 
 .PHONY: test
 test: ## All tests, those on a real API server too

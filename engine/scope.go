@@ -16,9 +16,6 @@ func (p *Plan) mutable(d *policies.CompiledDigests) bool {
 		// A kubelet deletes a mirror pod that differs from its file.
 		return false
 	}
-	if p.Old != nil && w.Kind.Name == "Job" {
-		return false // its template is immutable
-	}
 	owner := pod.ControllerOf(w)
 	if owner == nil {
 		return true
@@ -38,6 +35,7 @@ func (p *Plan) mutable(d *policies.CompiledDigests) bool {
 func (p *Plan) scope() mutate.Scope {
 	s := mutate.Scope{Workload: p.Workload, Old: p.Old}
 	if !p.Workload.Kind.IsPod() || p.Old == nil {
+		s.StickyOnly = p.Old != nil && p.Workload.Kind.Name == "Job" // its template is immutable
 		return s
 	}
 	// Of a pod that exists, images of containers can be replaced through the pod

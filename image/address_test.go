@@ -16,6 +16,7 @@ func prefixes(s ...string) (all []netip.Prefix) {
 }
 
 func TestT30AddressPolicy(t *testing.T) {
+	record(t)
 	open := Config{}
 	byHost := Config{AllowHosts: []string{"reg.example"}}
 	byPort := Config{AllowHosts: []string{"reg.example:5000"}}

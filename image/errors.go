@@ -27,7 +27,7 @@ const (
 	DigestMismatch   Reason = "DigestMismatch"   // the bytes do not hash to the digest they were asked by
 	TooLarge         Reason = "TooLarge"         // more bytes or entries than are inspected
 	NotAnImage       Reason = "NotAnImage"       // schema 1, an artifact, a nested index, no runnable platform
-	InvalidUser      Reason = "InvalidUser"      // USER or its passwd entry has a uid outside 0 to 2147483647
+	InvalidUser      Reason = "InvalidUser"      // USER or its passwd entry has a uid outside 0 to 2147483647; USER is too long or has control characters
 	UserNotFound     Reason = "UserNotFound"     // the image has no /etc/passwd, or no such name in it
 	PasswdUnreadable Reason = "PasswdUnreadable" // /etc/passwd is a link, or is in a layer that is not in the registry
 )
@@ -99,6 +99,12 @@ func (r Reason) Outage() bool {
 		return true
 	}
 	return false
+}
+
+// NoAnswer reports whether a registry did not give the answer, so that the policy's onRegistryError decides. The other reasons are about
+// the reference or about the image's own bytes, which whoever wrote them chose: letting them pass would be a way around the rules.
+func (r Reason) NoAnswer() bool {
+	return r.Outage() || r == RefusedAddress || r == Unauthorized || r == NotFound
 }
 
 // failure is an Error before it is known for which image: one request answers many.

@@ -43,3 +43,16 @@ func TestOutage(t *testing.T) {
 		}
 	}
 }
+
+func TestNoAnswer(t *testing.T) {
+	for reason, want := range map[Reason]bool{
+		Unreachable: true, Timeout: true, Unavailable: true, RateLimited: true, Misbehaving: true,
+		RefusedAddress: true, Unauthorized: true, NotFound: true,
+		InvalidReference: false, TooManyImages: false, DigestMismatch: false, TooLarge: false, NotAnImage: false,
+		InvalidUser: false, UserNotFound: false, PasswdUnreadable: false,
+	} {
+		if got := reason.NoAnswer(); got != want {
+			t.Errorf("%s: got %v, want %v", reason, got, want)
+		}
+	}
+}

@@ -8,7 +8,7 @@ type Need struct {
 	Digest bool   // the digest that the tag stands for
 	Config bool   // what every platform's configuration says; the digest comes with it
 	UID    bool   // also the uid behind a USER that is a name, which costs reading layers; implies Config
-	Fresh  bool   // the tag is asked for anew, whatever is remembered: somebody wants to see it move
+	Fresh  bool   // the tag is asked for anew unless that was done within the last second: somebody wants to see it move
 }
 
 func (n Need) inspects() bool { return n.Config || n.UID }
@@ -32,7 +32,8 @@ type Fact struct {
 	Reference Reference // zero if Image is not a reference
 	Digest    string    // sha256:..., of the index where there is one; empty when not asked for or not known
 
-	// Platforms are the runnable platforms, in the order of the index; nil unless Config was asked for and Err is nil.
+	// Platforms are the runnable platforms, in the order of the index; nil unless Config was asked for and Err is nil, and then at
+	// least one.
 	Platforms []Platform
 
 	// Stale is how old the digest is, when the registry did not answer and a former answer stands in; else 0.
@@ -48,9 +49,13 @@ const UnknownUID int64 = -1
 
 // Platform is one runnable platform of an image, from a configuration whose bytes match the digest.
 type Platform struct {
-	OS, Architecture, Variant string
+	OS, Architecture, Variant string // each up to 32 of a-z, 0-9, '.', '_' and '-'; can be empty
 
-	// User is USER as in the image; empty means root. It can hold any bytes: quote it.
+	// Selected: a node runs it only if it matches: it is named by an index; a single manifest runs anywhere, whatever its
+	// configuration says. False too for an entry of an index without a platform, which CRI-O runs where nothing else fits.
+	Selected bool
+
+	// User is USER as in the image, cut after 64 bytes; empty means root. It can hold any bytes: quote it.
 	User string
 	// UID is the uid that User stands for: 0 for none, for root and for a numeric 0 in any spelling. UnknownUID if User is a name and
 	// UID was not asked for, or for the reason in UIDErr. It means nothing on Windows.

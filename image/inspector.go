@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -219,12 +220,12 @@ func (rd *reader) configFile(ctx context.Context, image document) (f configFile,
 func assemble(entries []descriptor, files []configFile, images []document) (*contents, error) {
 	c := &contents{}
 	for i, f := range files {
-		p := f.platform(entries[i])
-		if p.OS == unknown && p.Architecture == unknown { // an attestation that the index does not call one
-			continue
+		p, err := f.platform(entries[i])
+		if err != nil {
+			return nil, err
 		}
 		u := user{}
-		if p.UID, u.name, u.failure = parseUser(p.User); u.name != "" {
+		if p.UID, u.name, u.failure = parseUser(f.Config.User); u.name != "" {
 			u.layers = images[i].Layers
 		}
 		c.platforms, c.users = append(c.platforms, p), append(c.users, u)
@@ -235,10 +236,18 @@ func assemble(entries []descriptor, files []configFile, images []document) (*con
 	return c, nil
 }
 
+// maxUser is the most bytes of a USER that are kept. A name that useradd takes has 32.
+const maxUser = 64
+
 // parseUser reads USER as container runtimes do: what is before the colon is a uid if it is a number, in any spelling that
 // strconv.ParseInt takes, else a name. Nothing is root, and so is the name root. Numbers beyond 31 bits have been taken for root
-// by runtimes (CVE-2024-40635).
+// by runtimes (CVE-2024-40635). What is too long to be shown, or made to be shown as something else, is not looked up.
 func parseUser(s string) (uid int64, name string, f *failure) {
+	if len(s) > maxUser || strings.ContainsFunc(s, unicode.IsControl) {
+		return UnknownUID, "", &failure{
+			reason: InvalidUser, detail: "has a USER that is longer than 64 bytes or has control characters; set a numeric USER",
+		}
+	}
 	name, _, _ = strings.Cut(s, ":")
 	if name == "" || name == "root" {
 		return 0, "", nil

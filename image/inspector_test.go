@@ -44,6 +44,7 @@ func TestContents(t *testing.T) {
 }
 
 func TestT16User(t *testing.T) {
+	record(t)
 	tests := []struct {
 		user   string
 		uid    int64
@@ -72,6 +73,13 @@ func TestT16User(t *testing.T) {
 		{"0x0", UnknownUID, "0x0", ""},
 		{"0 ", UnknownUID, "0 ", ""},
 		{"Root", UnknownUID, "Root", ""},
+		{strings.Repeat("a", 64), UnknownUID, strings.Repeat("a", 64), ""},
+		{strings.Repeat("a", 65), UnknownUID, "", InvalidUser},
+		{strings.Repeat("0", 65), UnknownUID, "", InvalidUser},
+		{"1000:" + strings.Repeat("a", 60), UnknownUID, "", InvalidUser},
+		{"1000\n", UnknownUID, "", InvalidUser},
+		{"app\x1b[2K", UnknownUID, "", InvalidUser},
+		{"app:\u0085", UnknownUID, "", InvalidUser},
 	}
 	for _, tt := range tests {
 		uid, name, f := parseUser(tt.user)
@@ -100,6 +108,22 @@ func TestT16InvalidUserIsSaid(t *testing.T) {
 	}
 }
 
+// What an image is given for a USER does not fill a message.
+func TestT16LongUserIsCut(t *testing.T) {
+	w := newWorld(t)
+	reg := w.registry("reg.example")
+	reg.user("app", "v1", strings.Repeat("long", 100_000))
+	fact := w.one(w.registries(Config{}), uidNeed("reg.example/app:v1"))
+	if fact.Err != nil || len(fact.Platforms) != 1 {
+		t.Fatalf("got %d platforms, %v, want 1", len(fact.Platforms), fact.Err)
+	}
+	p := fact.Platforms[0]
+	want := `image "reg.example/app:v1" has a USER that is longer than 64 bytes or has control characters; set a numeric USER`
+	if p.User != strings.Repeat("long", 16) || p.UID != UnknownUID || reasonOf(p.UIDErr) != InvalidUser || p.UIDErr.Error() != want {
+		t.Errorf("got USER %s, %d, %v, want 64 bytes of it and %s", p.User, p.UID, p.UIDErr, want)
+	}
+}
+
 func TestT17EveryPlatform(t *testing.T) {
 	w := newWorld(t)
 	reg := w.registry("reg.example")
@@ -107,7 +131,7 @@ func TestT17EveryPlatform(t *testing.T) {
 	attestation["annotations"] = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 	disguised := reg.image("app", "", built{os: "linux", arch: "s390x", config: map[string]any{"User": "0"}})
 	disguised["annotations"] = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
-	unnamed := reg.image("app", "", built{os: "unknown", arch: "unknown", config: map[string]any{"User": "7"}})
+	unnamed := reg.image("app", "", built{os: "windows", arch: "amd64", config: map[string]any{"User": "7"}})
 	delete(unnamed, "platform")
 	arm := reg.image("app", "", built{os: "linux", arch: "arm", config: map[string]any{"User": "root"}})
 	arm["platform"] = map[string]any{"os": "linux", "architecture": "arm", "variant": "v7"}
@@ -120,9 +144,10 @@ func TestT17EveryPlatform(t *testing.T) {
 	}
 	var got []string
 	for _, p := range fact.Platforms {
-		got = append(got, fmt.Sprintf("%s USER %s", p, p.User))
+		got = append(got, fmt.Sprintf("%s USER %s %t", p, p.User, p.Selected))
 	}
-	if diff := cmp.Diff([]string{"linux/amd64 USER 1000", "linux/arm/v7 USER root", "linux/s390x USER 0"}, got); diff != "" {
+	want := []string{"linux/amd64 USER 1000 true", "linux/arm/v7 USER root true", "linux/s390x USER 0 true", "windows/amd64 USER 7 false"}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -32,6 +32,7 @@ func (k *keyring) users(t *testing.T, image string) []string {
 }
 
 func TestT35CredentialsByHost(t *testing.T) {
+	record(t)
 	k := newKeyring([]*corev1.Secret{
 		dockerConfig(`{
 			"reg.local":                      {"username": "reg", "password": "p"},
@@ -86,6 +87,7 @@ func TestT35CredentialsByHost(t *testing.T) {
 }
 
 func TestF16Identity(t *testing.T) {
+	record(t)
 	ring := func(secrets ...string) *keyring {
 		var all []*corev1.Secret
 		for _, s := range secrets {

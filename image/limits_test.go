@@ -109,8 +109,27 @@ func TestPanicIsAFailure(t *testing.T) {
 	}
 }
 
+// So is one outside the flights that requests are made in, and the other images of the review keep their answers.
+func TestPanicInAskIsAFailure(t *testing.T) {
+	w := newWorld(t)
+	reg := w.registry("reg.example")
+	digest := reg.user("app", "v1", "1000")
+	r := w.registries(Config{})
+	r.contents = nil
+	facts := w.gather(r, configNeed("reg.example/app:v1"), digestNeed("reg.example/app:v1@"+digest), digestNeed("reg.example:443/app:v1"))
+	if fact := facts["reg.example/app:v1"]; reasonOf(fact.Err) != Misbehaving || fact.Image != "reg.example/app:v1" || fact.Platforms != nil {
+		t.Errorf("got %+v, want Misbehaving", fact)
+	}
+	for _, image := range []string{"reg.example/app:v1@" + digest, "reg.example:443/app:v1"} {
+		if fact := facts[image]; fact.Err != nil || fact.Digest != digest {
+			t.Errorf("%s: got %q, %v, want %q", image, fact.Digest, fact.Err, digest)
+		}
+	}
+}
+
 // What a body may have is checked while it comes, beside what the image may have.
 func TestT46BodyBound(t *testing.T) {
+	record(t)
 	for _, n := range []int64{0, 99, 100, 101, 200, readStep, readStep + 1} {
 		m := &memory{limit: maxImageBytes}
 		body, err := m.read(strings.NewReader(strings.Repeat("x", int(n))), 100)

@@ -20,12 +20,28 @@ type descriptor struct {
 	MediaType types.MediaType `json:"mediaType"`
 	Digest    string          `json:"digest"`
 	Size      int64           `json:"size"`
-	Platform  *struct {
-		OS           string `json:"os"`
-		Architecture string `json:"architecture"`
-		Variant      string `json:"variant"`
-	} `json:"platform"`
+	Platform  *platformName   `json:"platform"`
 }
+
+// platformName is what an index or a configuration calls a platform.
+type platformName struct {
+	OS           string `json:"os"`
+	Architecture string `json:"architecture"`
+	Variant      string `json:"variant"`
+}
+
+// check refuses what no platform is called: these words reach messages, and whoever pushes an image writes them.
+func (n platformName) check() error {
+	for _, word := range []string{n.OS, n.Architecture, n.Variant} {
+		if len(word) > maxPlatformWord || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+			return notAnImage("has a platform whose os, architecture or variant is not up to 32 of a-z, 0-9, '.', '_' and '-'")
+		}
+	}
+	return nil
+}
+
+// attestation reports whether n is what builders call the platform of an attestation.
+func (n platformName) attestation() bool { return n.OS == unknown && n.Architecture == unknown }
 
 // document is a manifest or an index: what the bytes are is decided by the bytes, which the digest covers, and not by a header,
 // which can tell us another thing than it tells the node (CVE-2021-41190).
@@ -74,12 +90,13 @@ func parseDocument(body []byte) (document, error) {
 }
 
 // runnable are the entries of an index that a node may choose. Attestations have the platform unknown/unknown, which no node
-// asks for; the annotation that marks them is not looked at, since nodes do not look at it either.
+// asks for; the annotation that marks them is not looked at, since nodes do not look at it either. An entry without a platform is
+// chosen by containerd by its configuration, and by CRI-O on any node when nothing else fits.
 func (d document) runnable() ([]descriptor, error) {
 	var all []descriptor
 	for _, m := range d.Manifests {
 		switch {
-		case m.Platform != nil && m.Platform.OS == unknown && m.Platform.Architecture == unknown:
+		case m.Platform != nil && m.Platform.attestation():
 		case m.MediaType.IsIndex():
 			return nil, errNestedIndex()
 		case m.MediaType.IsSchema1():
@@ -89,6 +106,9 @@ func (d document) runnable() ([]descriptor, error) {
 		case m.Size > maxManifest || len(all) == maxChildren:
 			return nil, &failure{reason: TooLarge}
 		default:
+			if m.Platform != nil && m.Platform.check() != nil {
+				return nil, m.Platform.check()
+			}
 			all = append(all, m)
 		}
 	}
@@ -96,16 +116,15 @@ func (d document) runnable() ([]descriptor, error) {
 }
 
 const (
-	unknown     = "unknown" // as os and architecture of an attestation
-	maxChildren = 64        // platforms of one image
+	unknown         = "unknown" // as os and architecture of an attestation
+	maxChildren     = 64        // platforms of one image
+	maxPlatformWord = 32        // bytes
 )
 
 // configFile is the part of an image configuration that matters here.
 type configFile struct {
-	OS           string `json:"os"`
-	Architecture string `json:"architecture"`
-	Variant      string `json:"variant"`
-	Config       struct {
+	platformName
+	Config struct {
 		User         string
 		Env          []string
 		ExposedPorts map[string]struct{}
@@ -118,11 +137,33 @@ type configFile struct {
 	} `json:"config"`
 }
 
+// name is the platform, by the index where that names it; selected reports that it does. A configuration that leaves its os out
+// contradicts nobody.
+func (f *configFile) name(entry descriptor) (name platformName, selected bool, err error) {
+	if err := f.check(); err != nil {
+		return name, false, err
+	}
+	switch named := entry.Platform; {
+	case named == nil && f.attestation():
+		return name, false, notAnImage("is an attestation, or has one that its index does not call unknown/unknown")
+	case named == nil:
+		return f.platformName, false, nil
+	case f.OS != "" && f.OS != named.OS:
+		return name, false, notAnImage("has a configuration for another os than its index says")
+	default:
+		return *named, true, nil
+	}
+}
+
 // platform is what the configuration says, under the name that the index gives it.
-func (f *configFile) platform(named descriptor) Platform {
-	p := Platform{OS: f.OS, Architecture: f.Architecture, Variant: f.Variant, User: f.Config.User, Env: f.Config.Env}
-	if named.Platform != nil {
-		p.OS, p.Architecture, p.Variant = named.Platform.OS, named.Platform.Architecture, named.Platform.Variant
+func (f *configFile) platform(entry descriptor) (Platform, error) {
+	name, selected, err := f.name(entry)
+	if err != nil {
+		return Platform{}, err
+	}
+	p := Platform{
+		OS: name.OS, Architecture: name.Architecture, Variant: name.Variant, Selected: selected,
+		User: f.Config.User[:min(len(f.Config.User), maxUser)], Env: f.Config.Env,
 	}
 	for s := range f.Config.ExposedPorts {
 		if port, ok := parsePort(s); ok {
@@ -134,7 +175,7 @@ func (f *configFile) platform(named descriptor) Platform {
 	})
 	p.ExposedPorts = slices.Compact(p.ExposedPorts)
 	p.Healthcheck = f.healthcheck()
-	return p
+	return p, nil
 }
 
 // parsePort reads 8080, 8080/tcp, 53/udp. Docker's ranges are written out by its builder.

@@ -36,13 +36,13 @@ func TestFaultsT37(t *testing.T) {
 		reg := w.registry("reg.example")
 		reg.script(tt.fault)
 		began := time.Now()
-		err := w.gather(w.registries(Config{Timeout: 300 * time.Millisecond}), digestNeed("reg.example/app:v1"))["reg.example/app:v1"].Err
+		err := w.gather(w.registries(Config{Timeout: time.Second}), digestNeed("reg.example/app:v1"))["reg.example/app:v1"].Err
 		took := time.Since(began)
 		if reasonOf(err) != tt.want || err == nil || err.Error() != image+tt.text {
 			t.Errorf("%s: got %v, want %s: %s", tt.name, err, tt.want, image+tt.text)
 		}
 		n := len(reg.requests())
-		if n != tt.requests || took > time.Second {
+		if n != tt.requests || took > 3*time.Second {
 			t.Errorf("%s: got %d requests in %s, want %d", tt.name, n, took, tt.requests)
 		}
 		t.Logf("%-10s %d requests %8s %s", tt.name, n, took.Round(100*time.Microsecond), reasonOf(err))
@@ -112,7 +112,7 @@ func TestF12LastKnownAnswer(t *testing.T) {
 			w := newWorld(t)
 			reg := w.registry("reg.example")
 			digest := reg.user("app", "v1", "1000")
-			r := w.registries(Config{Timeout: 200 * time.Millisecond})
+			r := w.registries(Config{Timeout: time.Second})
 			w.gather(r, digestNeed("reg.example/app:v1"))
 			reg.script(tt.fault)
 			w.pass(tt.age)

@@ -12,14 +12,18 @@ type question struct {
 	place    place
 	identity string    // of the credentials that the answers are for
 	err      error     // of the reference
-	since    time.Time // answers about the tag from before are too old
+	since    time.Time // answers about the tag from then or before are too old
 }
+
+// freshEnough is the age below which an answer about a tag is new to whoever wants a new one: a client that asks for one with each
+// of its updates does not make us hammer the registry.
+const freshEnough = 100 * time.Millisecond
 
 func (r *Registries) question(n Need, keys *keyring) question {
 	p := r.parse(n.Image)
 	q := question{need: n, ref: p.ref, place: place{p.sources, keys}, identity: keys.identity(p.sources), err: p.err}
 	if n.Fresh {
-		q.since = r.now()
+		q.since = r.now().Add(-freshEnough)
 	}
 	return q
 }

@@ -65,6 +65,7 @@ func TestParseReference(t *testing.T) {
 }
 
 func TestT42InvalidReference(t *testing.T) {
+	record(t)
 	const form = "; write [host/]repository[:tag][@sha256:<64 hex digits>]"
 	long := strings.Repeat("a", 1025)
 	tests := []struct{ in, want string }{
@@ -146,6 +147,7 @@ func requireKubelet(t *testing.T, s string) {
 }
 
 func TestT44ParserDifferential(t *testing.T) {
+	record(t)
 	for _, s := range corpus() {
 		requireKubelet(t, s)
 	}
@@ -169,6 +171,7 @@ func FuzzParseReference(f *testing.F) {
 }
 
 func TestT45CanonicalRegistry(t *testing.T) {
+	record(t)
 	tests := []struct{ want, spellings string }{
 		{"docker.io", "docker.io DOCKER.IO Index.Docker.io registry-1.docker.io docker.io:443 index.docker.io:443"},
 		{"foo.io", "foo.io FOO.IO foo.io:443 Foo.io:0443"},

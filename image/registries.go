@@ -140,17 +140,31 @@ func (r *Registries) Gather(ctx context.Context, needs []Need, who Credentials) 
 	return facts
 }
 
-// askAll asks registries, at the same time, and writes what they answer into facts.
+// askAll asks registries one question or more, at the same time, and writes what they answer into facts.
 func (r *Registries) askAll(ctx context.Context, questions []question, facts Facts) {
 	answers := make([]Fact, len(questions))
 	var wg sync.WaitGroup
-	for i, q := range questions {
-		wg.Go(func() { answers[i] = r.ask(ctx, q) })
+	for i, q := range questions[1:] {
+		wg.Go(func() { answers[i+1] = r.guardedAsk(ctx, q) })
 	}
+	answers[0] = r.guardedAsk(ctx, questions[0]) // most reviews have one: no goroutine more while it waits
 	wg.Wait()
 	for _, fact := range answers {
 		facts[fact.Image] = fact
 	}
+}
+
+// guardedAsk is ask; a panic in it is the failure of that image.
+func (r *Registries) guardedAsk(ctx context.Context, q question) (fact Fact) {
+	err := guard(func() error {
+		fact = r.ask(ctx, q)
+		return nil
+	})
+	if err != nil {
+		fact = Fact{Image: q.need.Image, Reference: q.ref, Err: asFailure(err).about(q.ref)}
+		return r.metrics.answered(fact, r.metrics.asked)
+	}
+	return fact
 }
 
 // Warm asks for needs ahead of time, a few at once, until all are answered or ctx ends: after a start, for what the cluster runs.

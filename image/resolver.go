@@ -55,7 +55,7 @@ func (r *Registries) knownTag(q question) (resolution, bool) {
 		return resolution{}, false
 	}
 	now := r.now()
-	if a.digest != "" && now.Before(a.expires) && !a.at.Before(q.since) {
+	if a.digest != "" && now.Before(a.expires) && a.at.After(q.since) {
 		if !now.Before(a.refresh) && !now.Before(a.retry) {
 			r.launch(q)
 		}
@@ -97,7 +97,7 @@ func (r *Registries) resolve(ctx context.Context, q question) (*tagAnswer, error
 	return fly(ctx, &r.flights, flight, func(ctx context.Context) (*tagAnswer, error) {
 		last, _ := r.tags.get(key)
 		now := r.now()
-		if last != nil && (now.Before(last.refresh) && !last.at.Before(q.since) || now.Before(last.retry)) {
+		if last != nil && (now.Before(last.refresh) && last.at.After(q.since) || now.Before(last.retry)) {
 			return last, nil // another flight has just landed
 		}
 		digest, err := r.digest(ctx, q)

@@ -208,6 +208,7 @@ func TestF14BackgroundRefresh(t *testing.T) {
 }
 
 func TestF14Jitter(t *testing.T) {
+	record(t)
 	r := New(Config{TagTTL: 100 * time.Second}, Options{})
 	lives := map[time.Duration]bool{}
 	for range 200 {

@@ -138,9 +138,9 @@ func TestT47Slow(t *testing.T) {
 		reg.script(tt.fault)
 		began := time.Now()
 		image := "reg.example/app@" + digest
-		fact := w.gather(w.registries(Config{Timeout: 200 * time.Millisecond}), configNeed(image))[image]
-		if took := time.Since(began); reasonOf(fact.Err) != Timeout || took > time.Second {
-			t.Errorf("%s: got %v after %s, want Timeout after 200ms", tt.name, fact.Err, took)
+		fact := w.gather(w.registries(Config{Timeout: time.Second}), configNeed(image))[image]
+		if took := time.Since(began); reasonOf(fact.Err) != Timeout || took > 3*time.Second {
+			t.Errorf("%s: got %v after %s, want Timeout after 1s", tt.name, fact.Err, took)
 		}
 	}
 }

@@ -25,8 +25,9 @@ import (
 // world is a network of misbehaving registries: names resolve to public addresses, and what is dialled there ends in servers on
 // loopback. Nothing else is ever dialled, only recorded.
 type world struct {
-	t  *testing.T
-	mu sync.Mutex
+	t   testing.TB
+	row *row
+	mu  sync.Mutex
 
 	names   map[string][]netip.Addr // by host
 	servers map[string]*fake        // by address and port
@@ -35,8 +36,8 @@ type world struct {
 	start   time.Time
 }
 
-func newWorld(t *testing.T) *world {
-	return &world{t: t, names: map[string][]netip.Addr{}, servers: map[string]*fake{}, start: time.Now()}
+func newWorld(t testing.TB) *world {
+	return &world{t: t, row: record(t), names: map[string][]netip.Addr{}, servers: map[string]*fake{}, start: time.Now()}
 }
 
 func (w *world) now() time.Time {
@@ -94,6 +95,7 @@ type fault func(http.ResponseWriter, *http.Request) bool
 type fake struct {
 	*httptest.Server
 	inner  http.Handler
+	row    *row
 	mu     sync.Mutex
 	log    []request
 	faults []fault
@@ -103,7 +105,7 @@ type fake struct {
 func (w *world) registry(host string) *fake { return w.serve(host, false) }
 
 func (w *world) serve(host string, plain bool) *fake {
-	f := &fake{inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
+	f := &fake{row: w.row, inner: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
 	f.Server = httptest.NewUnstartedServer(f)
 	f.Config.ErrorLog = log.New(io.Discard, "", 0)
 	name, port, err := net.SplitHostPort(host)
@@ -132,6 +134,7 @@ func (w *world) serve(host string, plain bool) *fake {
 }
 
 func (f *fake) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	f.row.requests.Add(1)
 	f.mu.Lock()
 	f.log = append(f.log, request{req.Method, req.RequestURI, req.Header.Get("Authorization")})
 	faults := f.faults
@@ -158,6 +161,13 @@ func (f *fake) requests() []request {
 	seen := f.log
 	f.log = nil
 	return seen
+}
+
+// waiting is how many lines the log has.
+func (f *fake) waiting() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.log)
 }
 
 // put stores content without going through the network or the log.

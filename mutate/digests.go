@@ -35,6 +35,9 @@ type Scope struct {
 	// Image tells the images that the API server lets a webhook change; nil lets
 	// it change all.
 	Image func(pod.Image) bool
+	// StickyOnly is for what is immutable: a tag may become the digest again that
+	// it was before, so that applying the same manifest again changes nothing.
+	StickyOnly bool
 }
 
 // Digests pins every image that is named by tag to the digest that the tag
@@ -65,7 +68,7 @@ func Digests(r *Recorder, s Scope, facts image.Facts) []pod.Finding {
 			resolved[t.Name] = true
 		}
 	}
-	if !s.Workload.Kind.IsPod() { // a pod is never refreshed
+	if !s.Workload.Kind.IsPod() && !s.StickyOnly { // neither is ever refreshed
 		s.record(r, resolved)
 	}
 	return findings
@@ -144,7 +147,7 @@ func (s Scope) targets() []target {
 	var all []target
 	var before map[string]string
 	var ours map[string]string
-	refreshed := s.refreshed()
+	refreshed := s.refreshed() && !s.StickyOnly
 	if s.Old != nil {
 		before = references(s.Old)
 		ours = pinned(s.Old)
@@ -172,6 +175,9 @@ func (s Scope) targets() []target {
 		t.before = existed && old == *i.Reference
 		if existed && !refreshed {
 			t.sticky = stickyDigest(old, t.tag)
+		}
+		if s.StickyOnly && t.sticky == "" {
+			continue
 		}
 		all = append(all, t)
 	}

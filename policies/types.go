@@ -89,8 +89,8 @@ type PodPolicySpec struct {
 	// +kubebuilder:default="Allow"
 	ExistingViolations ExistingViolations `json:"existingViolations,omitempty"`
 
-	// The repairs, made before the workload is judged. A field that the user set
-	// is never overwritten.
+	// The repairs, made before the workload is judged. They add to what the user
+	// wrote and take nothing of it away: a tag gets its digest.
 	// +optional
 	Mutate MutateSpec `json:"mutate,omitzero"`
 

@@ -129,7 +129,8 @@ func userFacts(t testing.TB) image.Facts {
 		"toor":             {linux("amd64", "toor", 0)},
 		"unknown-name":     {{OS: "linux", Architecture: "amd64", User: "gone", UID: image.UnknownUID, UIDErr: notFound}},
 		"root-on-arm64":    {linux("amd64", "1000", 1000), linux("arm64", "", 0)},
-		"windows":          {{OS: "windows", Architecture: "amd64"}},
+		"windows":          {{OS: "windows", Architecture: "amd64", Selected: true}},
+		"windows-alone":    {{OS: "windows", Architecture: "amd64"}},
 		"windows-and-number": {
 			{OS: "windows", Architecture: "amd64", Selected: true}, linux("amd64", "1000", 1000),
 		},

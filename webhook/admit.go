@@ -187,7 +187,7 @@ func warnings(findings []engine.Finding) []string {
 		case i == maxListed:
 			return append(texts, fmt.Sprintf("and %d more", len(findings)-maxListed))
 		case f.Existing:
-			texts = append(texts, "tolerated because it was so before: "+f.String())
+			texts = append(texts, "tolerated in this update because it was so before, and still refused in new objects: "+f.String())
 		default:
 			texts = append(texts, f.String())
 		}

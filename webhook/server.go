@@ -46,6 +46,10 @@ const (
 	ValidatePath = "/validate"
 )
 
+// stopTimeout bounds the stop after the shutdown delay: the longest review, and
+// some more.
+const stopTimeout = maxDeadline + 5*time.Second
+
 // ConfigurationName is the name of the MutatingWebhookConfiguration and of the
 // ValidatingWebhookConfiguration in the manifests.
 const ConfigurationName = "portcullis"
@@ -231,7 +235,7 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 		Host: host, Port: number, WebhookMux: mux,
 		CertDir: s.options.CertDir, CertName: certName, KeyName: keyName,
 	})
-	if err := s.manager.Add(&tlsServer{Server: tls, certDir: s.options.CertDir}); err != nil {
+	if err := s.manager.Add(&tlsServer{Server: tls, certDir: s.options.CertDir, log: s.options.Log}); err != nil {
 		return fmt.Errorf("adding the TLS server: %w", err)
 	}
 	answers := tls.StartedChecker()
@@ -255,15 +259,20 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 type tlsServer struct {
 	ctrlwebhook.Server
 	certDir string
+	log     *slog.Logger
 }
 
 // Start waits for the certificate and serves until ctx ends.
 func (t *tlsServer) Start(ctx context.Context) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for {
-		if _, err := os.Stat(filepath.Join(t.certDir, certName)); err == nil {
+	for waited := 0; ; waited++ {
+		_, err := os.Stat(filepath.Join(t.certDir, certName))
+		if err == nil {
 			return t.Server.Start(ctx)
+		}
+		if waited%300 == 10 { // after a second, then every half minute
+			t.log.Warn("waiting for the certificate; mount tls.crt and tls.key at --cert-dir, or use --self-signed", "cert-dir", t.certDir, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -288,7 +297,24 @@ func (s *server) run(ctx context.Context) error {
 		time.Sleep(s.options.ShutdownDelay)
 		stop()
 	}()
-	if err := s.manager.Start(running); err != nil {
+	ended := make(chan error, 1)
+	go func() { ended <- s.manager.Start(running) }()
+	select {
+	case err := <-ended:
+		return serving(err)
+	case <-running.Done():
+	}
+	select {
+	case err := <-ended:
+		return serving(err)
+	case <-time.After(stopTimeout):
+		// Caches that were never in sync, for want of rights, do not stop by themselves.
+		return fmt.Errorf("serving: not stopped within %s", stopTimeout)
+	}
+}
+
+func serving(err error) error {
+	if err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,6 +58,9 @@ watches. With --policy the files count instead of the cluster.`,
   portcullis serve --kubeconfig ~/.kube/config --cert-dir ./certs --policy policy.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("policy") && len(f.policies) == 0 {
+				return usageError{errors.New("reading --policy: it is empty; name a file or a folder, or leave it out for the cluster's policies")}
+			}
 			options, err := f.options(stderr)
 			if err != nil {
 				return usageError{err}
@@ -105,20 +110,45 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	}
 	if f.preset != noPreset {
 		preset, err := policies.Preset(f.preset)
-		keep(err)
+		if err != nil {
+			keep(fmt.Errorf("reading --preset: %w, or %s", err, noPreset))
+		}
 		o.Fallback = []*policies.PodPolicy{preset}
 	}
 	if f.registries != "" {
 		data, err := os.ReadFile(f.registries)
-		keep(err)
-		if err == nil {
+		if err != nil {
+			keep(fmt.Errorf("reading --registries: %w", err))
+		} else {
 			o.Registries, err = image.LoadConfig(data, f.registries)
 			keep(err)
 		}
 	}
+	keep(checkAddress("--address", f.address, 1))
+	keep(checkAddress("--metrics-address", f.metricsAddress, 0))
+	keep(checkAddress("--health-address", f.healthAddress, 0))
+	if f.shutdownDelay < 0 {
+		keep(fmt.Errorf("reading --shutdown-delay %s: want no negative duration", f.shutdownDelay))
+	}
 	o.Config, err = restConfig(f.kubeconfig)
 	keep(err)
 	return o, errors.Join(errs...)
+}
+
+// checkAddress reads a host:port, in which port is at least the lowest; 0 alone is
+// an address that is not listened on, where a port of 0 is allowed.
+func checkAddress(flag, address string, lowest uint64) error {
+	if address == "0" && lowest == 0 {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("reading %s %q: want host:port", flag, address)
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number < lowest {
+		return fmt.Errorf("reading %s %q: want a port from %d to 65535", flag, address, lowest)
+	}
+	return nil
 }
 
 func (f *serveFlags) certificate() (*webhook.SelfSigned, error) {
@@ -164,7 +194,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server (--kubeconfig): %w", err)
+		return nil, fmt.Errorf("finding the API server: set --kubeconfig or KUBECONFIG, or run in a pod: %w", err)
 	}
 	config.QPS = -1 // the API server's priority and fairness limits us, not ourselves
 	config.UserAgent = "portcullis/" + version

@@ -149,4 +149,7 @@ func pushImagesOfCases(t *testing.T, c *suite.Cluster) {
 			t.Fatal(err)
 		}
 	}
+	if err := c.Registry.PushManifest(c.Registry.Host()+"/windows-alone:1", windows); err != nil {
+		t.Fatal(err)
+	}
 }

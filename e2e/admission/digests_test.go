@@ -88,6 +88,24 @@ func TestStickyDigest(t *testing.T) {
 
 // TestRegistryError holds that without an answer of the registry the policy
 // decides, and that a workload which is let through is stored as it came.
+// TestJobAppliedAgain holds that the manifest of a Job that exists can be applied
+// again: its template is immutable, so that the tag has to become the same digest.
+func TestJobAppliedAgain(t *testing.T) {
+	t.Parallel()
+	c := cluster.Cluster(t)
+	namespace := c.Namespace(t, nil)
+	c.Policy(t, namespace, pinned)
+	spec := suite.GoodSpec()
+	spec.Containers[0].Image = harness.NginxImage
+	job := create(t, c.Client, suite.Job.New(namespace, "main", spec))
+	wantImage(t, suite.SpecOf(job).Containers[0].Image, c.Registry.Pinned(harness.NginxImage))
+	suite.SpecOf(job).Containers[0].Image = harness.NginxImage
+	if err := c.Client.Update(t.Context(), job); err != nil {
+		t.Fatalf("applying the job again: %v", err)
+	}
+	wantImage(t, suite.SpecOf(job).Containers[0].Image, c.Registry.Pinned(harness.NginxImage))
+}
+
 func TestRegistryError(t *testing.T) {
 	t.Parallel()
 	c := cluster.Cluster(t)

@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -99,7 +99,7 @@ func (d *demo) invite() {
 		"  kubectl run shell -n production --image=nginx:1.27 --privileged",
 		"  kubectl get deployment -n staging python-web-app -o yaml | grep image:",
 		"",
-		"The registry of the demo has " + strings.Join([]string{harness.PythonImage, harness.FlaskImage, harness.NginxImage}, ", ") + ".",
+		"The registry of the demo has these images and no others: " + strings.Join([]string{harness.PythonImage, harness.FlaskImage, harness.NginxImage}, ", ") + ".",
 		"kubectl, if you have none: " + harness.Program("kubectl"),
 		"",
 	}, "\n"))

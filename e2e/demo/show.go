@@ -177,7 +177,7 @@ func (d *demo) replicas(ctx context.Context) error {
 		return nil
 	})
 	if err == nil {
-		d.print("\nIts three pods run this digest, whatever becomes of the tag.\n")
+		d.print("\nIts three pods name this digest, whatever becomes of the tag. (There is no node here to run them.)\n")
 	}
 	return err
 }
@@ -195,7 +195,7 @@ func (d *demo) movedTag(ctx context.Context) error {
 	if err := d.expectImage(ctx, before, "apply", "-n", staging, "-f", example("python-web-app.yaml")); err != nil {
 		return err
 	}
-	d.print("It still runs what it ran. It takes the new image when somebody asks:\n")
+	d.print("It keeps the digest (\"configured\" is kubectl's word, the template is as it was). It takes the new image when somebody asks:\n")
 	d.heading("kubectl rollout restart -n staging deployment python-web-app")
 	return d.expectImage(ctx, after, "rollout", "restart", "-n", staging, "deployment", "python-web-app")
 }

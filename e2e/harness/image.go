@@ -27,7 +27,12 @@ type Platform struct {
 
 // Push stores an image of one platform under a name and tag.
 func (r *Registry) Push(image string, config Config) error {
-	built, err := Platform{Config: config}.build()
+	return r.PushManifest(image, Platform{Config: config})
+}
+
+// PushManifest stores an image of one platform, which no index names.
+func (r *Registry) PushManifest(image string, platform Platform) error {
+	built, err := platform.build()
 	if err != nil {
 		return fmt.Errorf("making image %q: %w", image, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
 )
@@ -96,7 +97,7 @@ func (c *Cluster) NamedNamespace(t testing.TB, name string, labels map[string]st
 		t.Fatalf("creating namespace %s: %v", name, err)
 	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: name}}
-	if err := c.Client.Create(t.Context(), account); err != nil {
+	if err := c.Client.Create(t.Context(), account); client.IgnoreAlreadyExists(err) != nil { // the controllers make it too
 		t.Fatalf("creating the service account of namespace %s: %v", name, err)
 	}
 }
