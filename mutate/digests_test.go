@@ -175,6 +175,65 @@ spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "%
 	}
 }
 
+// TestT40PinnedTemplate requires that a pod that a controller makes of a pinned
+// template is left as it is, though the tag has moved since.
+func TestT40PinnedTemplate(t *testing.T) {
+	const spec = "{containers: [{name: app, image: 'app:1'}]}"
+	deployment := decode(t, "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: "+spec+"}}\n")
+	twice(t, Scope{Workload: deployment}, image.Facts{"app:1": {Digest: digestA}})
+	made := decode(t, "apiVersion: v1\nkind: Pod\nspec: "+spec+"\n")
+	made.Spec = deployment.Spec.DeepCopy()
+	s := Scope{Workload: made}
+	if needs := DigestNeeds(s); len(needs) > 0 {
+		t.Errorf("got needs %v, want none", needs)
+	}
+	if edits, _ := twice(t, s, image.Facts{"app:1": {Digest: digestB}}); len(edits) > 0 {
+		t.Errorf("got edits %v, want none", edits)
+	}
+}
+
+// TestPatchOfEveryKind holds the patched raw object of each kind against the
+// mutated one, in the metadata that is added too, and patches it once more.
+func TestPatchOfEveryKind(t *testing.T) {
+	fill := randfill.NewWithSeed(11).NilChance(.5).NumElements(1, 3).MaxDepth(9)
+	facts := image.Facts{"app:1": {Digest: digestA}}
+	for _, kind := range pod.Kinds() {
+		for range 20 {
+			spec := corev1.PodSpec{}
+			fill.Fill(&spec)
+			spec.Volumes, spec.InitContainers, spec.EphemeralContainers = nil, nil, nil
+			spec.Containers = []corev1.Container{{Name: "app", Image: "app:1"}}
+			var object any = map[string]any{"metadata": map[string]any{"labels": map[string]any{"a": "b"}}, "spec": spec, "fromTheFuture": 1}
+			path := strings.Split(kind.Template().String(), ".")
+			for i := len(path) - 1; i >= 0 && path[i] != ""; i-- {
+				object = map[string]any{path[i]: object}
+			}
+			raw, err := json.Marshal(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := pod.Decode(kind, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r Recorder
+			Digests(&r, Scope{Workload: w}, facts)
+			patched := apply(t, raw, r.Edits())
+			again, err := pod.Decode(kind, patched)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]any{w.Metadata, w.Spec}, []any{again.Metadata, again.Spec}); diff != "" {
+				t.Fatalf("%s (-mutated +patched):\n%s", kind.Name, diff)
+			}
+			var second Recorder
+			if Digests(&second, Scope{Workload: again}, facts); len(second.Edits()) > 0 || !strings.Contains(string(patched), "fromTheFuture") {
+				t.Fatalf("%s: got edits %v of %s, want none, and the unknown field", kind.Name, second.Edits(), patched)
+			}
+		}
+	}
+}
+
 // TestUndo goes through what kubectl rollout undo brings back: the template with
 // its restart and its digest, and the annotations of that time.
 func TestUndo(t *testing.T) {

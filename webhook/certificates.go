@@ -34,8 +34,10 @@ type SelfSigned struct {
 
 // addSelfSigned makes the manager keep the Secret and the webhook configurations
 // up to date, and certDir equal to the Secret. A kubelet does the latter too, but
-// may take two minutes for it, while nothing can be admitted.
-func addSelfSigned(ctx context.Context, mgr manager.Manager, s *SelfSigned, certDir string) error {
+// may take two minutes for it, while nothing can be admitted. The channel closes
+// once the API server has been told whom to trust.
+func addSelfSigned(ctx context.Context, mgr manager.Manager, s *SelfSigned, certDir string) (<-chan struct{}, error) {
+	trusted := make(chan struct{})
 	err := rotator.AddRotator(mgr, &rotator.CertRotator{
 		SecretKey:      s.Secret,
 		CertDir:        certDir,
@@ -43,18 +45,18 @@ func addSelfSigned(ctx context.Context, mgr manager.Manager, s *SelfSigned, cert
 		CAOrganization: "portcullis",
 		DNSName:        s.DNSNames[0],
 		ExtraDNSNames:  s.DNSNames[1:],
-		IsReady:        make(chan struct{}),
+		IsReady:        trusted,
 		Webhooks: []rotator.WebhookInfo{
 			{Name: s.Validating, Type: rotator.Validating},
 			{Name: s.Mutating, Type: rotator.Mutating},
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("setting up certificate rotation: %w", err)
+		return nil, fmt.Errorf("setting up certificate rotation: %w", err)
 	}
 	informer, err := mgr.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
 	if err != nil {
-		return fmt.Errorf("watching secret %s: %w", s.Secret, err)
+		return nil, fmt.Errorf("watching secret %s: %w", s.Secret, err)
 	}
 	write := func(object any) {
 		secret, ok := object.(*corev1.Secret)
@@ -70,9 +72,9 @@ func addSelfSigned(ctx context.Context, mgr manager.Manager, s *SelfSigned, cert
 		UpdateFunc: func(_, updated any) { write(updated) },
 	})
 	if err != nil {
-		return fmt.Errorf("watching secret %s: %w", s.Secret, err)
+		return nil, fmt.Errorf("watching secret %s: %w", s.Secret, err)
 	}
-	return nil
+	return trusted, nil
 }
 
 // writeCertificate replaces key and certificate, the key first: what reads the

@@ -13,8 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -45,10 +43,6 @@ const (
 	MutatePath   = "/mutate"
 	ValidatePath = "/validate"
 )
-
-// stopTimeout bounds the stop after the shutdown delay: the longest review, and
-// some more.
-const stopTimeout = maxDeadline + 5*time.Second
 
 // ConfigurationName is the name of the MutatingWebhookConfiguration and of the
 // ValidatingWebhookConfiguration in the manifests.
@@ -226,10 +220,13 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	if err != nil {
 		return fmt.Errorf("reading the port of address %q: %w", s.options.Address, err)
 	}
+	trusted := func() bool { return true }
 	if s.options.SelfSigned != nil {
-		if err := addSelfSigned(ctx, s.manager, s.options.SelfSigned, s.options.CertDir); err != nil {
+		done, err := addSelfSigned(ctx, s.manager, s.options.SelfSigned, s.options.CertDir)
+		if err != nil {
 			return err
 		}
+		trusted = func() bool { return closed(done) }
 	}
 	tls := ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: host, Port: number, WebhookMux: mux,
@@ -247,75 +244,10 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 				return errors.New("draining")
 			case !s.loaded():
 				return errors.New("policies are not loaded yet")
+			case !trusted():
+				return errors.New("the webhook configurations have no caBundle yet")
 			}
 			return answers(r)
 		}),
 	)
-}
-
-// tlsServer starts once there is a certificate. It is one of the manager's
-// webhooks, which start before the caches and end after them: until the policies
-// are loaded it refuses, and while it drains the caches still answer.
-type tlsServer struct {
-	ctrlwebhook.Server
-	certDir string
-	log     *slog.Logger
-}
-
-// Start waits for the certificate and serves until ctx ends.
-func (t *tlsServer) Start(ctx context.Context) error {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for waited := 0; ; waited++ {
-		_, err := os.Stat(filepath.Join(t.certDir, certName))
-		if err == nil {
-			return t.Server.Start(ctx)
-		}
-		if waited%300 == 10 { // after a second, then every half minute
-			t.log.Warn("waiting for the certificate; mount tls.crt and tls.key at --cert-dir, or use --self-signed", "cert-dir", t.certDir, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-// run runs the manager, and lets it stop only after the delay for draining.
-func (s *server) run(ctx context.Context) error {
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	go func() {
-		select {
-		case <-running.Done():
-			return
-		case <-ctx.Done():
-		}
-		s.draining.Store(true)
-		s.options.Log.Info("draining", "delay", s.options.ShutdownDelay)
-		time.Sleep(s.options.ShutdownDelay)
-		stop()
-	}()
-	ended := make(chan error, 1)
-	go func() { ended <- s.manager.Start(running) }()
-	select {
-	case err := <-ended:
-		return serving(err)
-	case <-running.Done():
-	}
-	select {
-	case err := <-ended:
-		return serving(err)
-	case <-time.After(stopTimeout):
-		// Caches that were never in sync, for want of rights, do not stop by themselves.
-		return fmt.Errorf("serving: not stopped within %s", stopTimeout)
-	}
-}
-
-func serving(err error) error {
-	if err != nil {
-		return fmt.Errorf("serving: %w", err)
-	}
-	return nil
 }
