@@ -104,12 +104,11 @@ func (e *endpoint) recoverAdmit(ctx context.Context, req *request) (response *ad
 
 // readBody returns the body of a POST of JSON, or the status to refuse it with.
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+	// A body that drips in may not hold its place for longer than its review. A
+	// writer that cannot set that, as in a test, says so in an error.
+	connection := http.NewResponseController(w)
 	if end, ok := ctx.Deadline(); ok {
-		// A body that drips in may not hold its place for longer than its review.
-		// A writer that cannot set that, as in a test, says so in an error.
-		connection := http.NewResponseController(w)
 		_ = connection.SetReadDeadline(end)
-		defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	}
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed, fmt.Errorf("got method %s, want POST", r.Method)
@@ -126,6 +125,8 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]by
 	case err != nil:
 		return nil, http.StatusBadRequest, fmt.Errorf("reading the review: %w", err)
 	}
+	// Only now: what is left of a refused body is read by the server, and has to end.
+	_ = connection.SetReadDeadline(time.Time{})
 	return body, 0, nil
 }
 
