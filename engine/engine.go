@@ -72,15 +72,6 @@ func (e *Engine) Plan(r Review, set *policies.Set) *Plan {
 	return p
 }
 
-// Policies are the names of the policies that match.
-func (p *Plan) Policies() []string {
-	names := make([]string, len(p.matches))
-	for i, m := range p.matches {
-		names[i] = m.Policy.Name
-	}
-	return names
-}
-
 // MutationNeeds are the image facts that Mutate will ask for: a policy that does
 // not enforce its mutator asks no registry.
 func (p *Plan) MutationNeeds() []image.Need {
