@@ -27,7 +27,7 @@ type input struct {
 
 // checks are all sections, in the order in which their findings are listed. It
 // is never changed.
-var checks = []check{podSecurity, rootUser, digests, registries}
+var checks = []check{podSecurity, rootUser, digests, registries, probes, logging}
 
 var podSecurity = check{
 	mode: func(m policies.Match, w *pod.Workload) policies.Mode {
@@ -81,5 +81,36 @@ var registries = check{
 	},
 	judge: func(in input, c *policies.Compiled) []pod.Finding {
 		return validate.Registries(in.workload, c.Registries)
+	},
+}
+
+var probes = check{
+	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
+		if m.Policy.ProbeRequirement == nil {
+			return ""
+		}
+		return m.ModeOf(m.Policy.ProbeRequirement.Mode)
+	},
+	judge: func(in input, c *policies.Compiled) []pod.Finding {
+		return validate.Probes(in.workload, c.ProbeRequirement)
+	},
+}
+
+var logging = check{
+	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
+		s := m.Policy.LoggingRequirement
+		switch {
+		case s == nil:
+			return ""
+		case s.Mode == nil:
+			return laxer(m.Mode, policies.ModeWarn)
+		}
+		return m.ModeOf(s.Mode)
+	},
+	needs: func(c *policies.Compiled, w *pod.Workload) []image.Need {
+		return validate.LoggingNeeds(w, c.LoggingRequirement)
+	},
+	judge: func(in input, c *policies.Compiled) []pod.Finding {
+		return validate.Logging(in.workload, c.LoggingRequirement, in.facts)
 	},
 }

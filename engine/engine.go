@@ -10,7 +10,6 @@ package engine
 import (
 	"k8s.io/pod-security-admission/policy"
 
-	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/mutate"
 	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/pod/security"
@@ -53,6 +52,8 @@ type Plan struct {
 	Review
 	engine  *Engine
 	matches []policies.Match
+	// sameTemplate marks an update that leaves the pod template as it was.
+	sameTemplate bool
 }
 
 // Plan finds the policies that match. There is nothing to decide, and no policy
@@ -60,7 +61,8 @@ type Plan struct {
 // makes as it was.
 func (e *Engine) Plan(r Review, set *policies.Set) *Plan {
 	p := &Plan{Review: r, engine: e}
-	if r.Workload.Spec == nil || r.Old != nil && pod.SameTemplate(r.Old, r.Workload) && !mutate.Refreshed(r.Old, r.Workload) {
+	p.sameTemplate = r.Old != nil && pod.SameTemplate(r.Old, r.Workload)
+	if r.Workload.Spec == nil || p.sameTemplate && !mutate.Refreshed(r.Old, r.Workload) {
 		return p
 	}
 	p.matches = set.Matching(nil, policies.Target{
@@ -70,49 +72,4 @@ func (e *Engine) Plan(r Review, set *policies.Set) *Plan {
 		Labels:          r.Workload.Metadata.Labels,
 	})
 	return p
-}
-
-// MutationNeeds are the image facts that Mutate will ask for: a policy that does
-// not enforce its mutator asks no registry.
-func (p *Plan) MutationNeeds() []image.Need {
-	enforced := false
-	p.eachMutator(func(_ policies.Match, mode policies.Mode) {
-		enforced = enforced || mode == policies.ModeEnforce
-	})
-	if !enforced {
-		return nil
-	}
-	return mutate.DigestNeeds(p.scope())
-}
-
-// Mutate carries out the mutators of all matching policies, in the order of the
-// policies' names, and changes the workload. A policy that does not enforce its
-// mutator changes nothing and says what it would change.
-func (p *Plan) Mutate(facts image.Facts) Verdict {
-	var v Verdict
-	var r mutate.Recorder
-	scope := p.scope()
-	p.eachMutator(func(m policies.Match, mode policies.Mode) {
-		if mode == policies.ModeEnforce {
-			v.add(m, mode, mutate.Digests(&r, scope, facts))
-		}
-	})
-	// Who only watches sees what those that enforce have left.
-	p.eachMutator(func(m policies.Match, mode policies.Mode) {
-		if mode != policies.ModeEnforce {
-			v.add(m, mode, mutate.Unpinned(scope))
-		}
-	})
-	v.Edits = r.Edits()
-	return v.strictest()
-}
-
-// eachMutator visits the policies that may change the workload, by name, with
-// the mode of their mutator.
-func (p *Plan) eachMutator(visit func(m policies.Match, mode policies.Mode)) {
-	for _, m := range p.matches {
-		if d := m.Policy.Digests; d != nil && p.mutable(d) {
-			visit(m, m.ModeOf(d.Mode))
-		}
-	}
 }

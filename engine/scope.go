@@ -10,7 +10,7 @@ import (
 
 // mutable reports whether a mutator may touch the workload at all. Judging it is
 // never left out.
-func (p *Plan) mutable(d *policies.CompiledDigests) bool {
+func (p *Plan) mutable(s *policies.CompiledMutator) bool {
 	w := p.Workload
 	if _, mirror := w.Metadata.Annotations[pod.MirrorAnnotation]; mirror {
 		// A kubelet deletes a mirror pod that differs from its file.
@@ -24,11 +24,21 @@ func (p *Plan) mutable(d *policies.CompiledDigests) bool {
 		// Another controller may compare the pod with what it wrote and replace it
 		// for ever, https://github.com/cloudnative-pg/cloudnative-pg/issues/10872.
 		gv, err := schema.ParseGroupVersion(owner.APIVersion)
-		return err == nil && (pod.IsBuiltIn(owner) || d.OwnedBy(gv.Group, owner.Kind))
+		return err == nil && (pod.IsBuiltIn(owner) || s.OwnedBy(gv.Group, owner.Kind))
 	}
 	// A Deployment finds its ReplicaSet by comparing templates; were one changed,
 	// the Deployment would make another, without end.
 	return w.Kind.Name != "ReplicaSet"
+}
+
+// templateMutable reports whether more than images of the template may change:
+// the API server must let it, and an update must ask for another template anyway,
+// since every change starts the pods anew.
+func (p *Plan) templateMutable() bool {
+	if p.Old == nil {
+		return p.Subresource == ""
+	}
+	return !p.Workload.Kind.IsPod() && p.Workload.Kind.Name != "Job" && !p.sameTemplate
 }
 
 // scope is what the API server lets a webhook change.

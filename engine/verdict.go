@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/portcullis-dev/portcullis/mutate"
 	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/policies"
 )
@@ -23,10 +24,21 @@ type Finding struct {
 	Existing bool
 }
 
+// Edit is the change of one field by the mutator of a policy.
+type Edit struct {
+	mutate.Edit
+	Policy string
+	// Mode is Enforce for an edit that was made, Warn or Audit for one that would
+	// be made if the policy enforced its mutator.
+	Mode policies.Mode
+}
+
 // Verdict is the outcome of a review.
 type Verdict struct {
 	// Edits are the changes that mutators made, in their order.
-	Edits []pod.Edit
+	Edits []Edit
+	// Proposed are the changes that mutators would make which only watch.
+	Proposed []Edit
 	// Findings are what is wrong, the strictest first.
 	Findings []Finding
 	// LabelError is what is wrong with the namespace's Pod Security labels.
@@ -36,6 +48,15 @@ type Verdict struct {
 // Denied reports whether a finding denies the workload.
 func (v Verdict) Denied() bool {
 	return slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Mode == policies.ModeEnforce })
+}
+
+// Changes are the edits without their reasons, for pod.Patch.
+func (v Verdict) Changes() []pod.Edit {
+	changes := make([]pod.Edit, len(v.Edits))
+	for i, e := range v.Edits {
+		changes[i] = e.Edit.Edit
+	}
+	return changes
 }
 
 // With are the findings of one mode.
@@ -126,4 +147,18 @@ func (f Finding) String() string {
 		value = "is " + Quote(f.Value)
 	}
 	return fmt.Sprintf("%s: %s: %s%s %s: %s. Fix: %s.", f.Policy, rule, container, f.Path, value, f.Message, f.Fix)
+}
+
+// String is the edit in one line: policy, rule, container, field, value and what
+// it derives from.
+func (e Edit) String() string {
+	verb := "is"
+	if e.Mode != policies.ModeEnforce {
+		verb = "would be"
+	}
+	container := ""
+	if e.Container != "" {
+		container = fmt.Sprintf("container %q: ", e.Container)
+	}
+	return fmt.Sprintf("%s: %s: %s%s %s set to %s, from %s", e.Policy, e.Rule, container, e.Path, verb, Quote(e.New), e.Evidence)
 }

@@ -58,13 +58,13 @@ func Digests(r *Recorder, s Scope, facts image.Facts) []pod.Finding {
 		fact := facts[t.asked]
 		switch {
 		case t.sticky != "":
-			r.SetImage(t.Image, t.tag.Pin(t.sticky))
+			r.SetImage(t.Image, t.tag.Pin(t.sticky), pinReason(t.Image, "what it was before the update"))
 		case fact.Digest == "":
 			f := notPinned(t.Image, fact.Err)
 			f.Advisory, f.Before = t.digest != "", t.before
 			findings = append(findings, f)
 		case fact.Digest != t.digest:
-			r.SetImage(t.Image, t.tag.Pin(fact.Digest))
+			r.SetImage(t.Image, t.tag.Pin(fact.Digest), pinReason(t.Image, "its registry"))
 			resolved[t.Name] = true
 		}
 	}
@@ -74,10 +74,35 @@ func Digests(r *Recorder, s Scope, facts image.Facts) []pod.Finding {
 	return findings
 }
 
+func pinReason(i pod.Image, evidence string) Reason {
+	why := Reason{Rule: DigestsRule, Evidence: evidence}
+	if i.Container != nil {
+		why.Container = i.Name
+	}
+	return why
+}
+
+// Pinned are the references that Digests will ask about or has an answer for, by
+// reference as written. Another mutator that looks inside an image has to look
+// inside the one that will run: of a tag that keeps its digest, at that digest. A
+// reference that stands in several places may be pinned in several ways.
+func (s Scope) Pinned() map[string][]string {
+	all := map[string][]string{}
+	for _, t := range s.targets() {
+		asked := t.asked
+		if t.sticky != "" {
+			asked = t.tag.Pin(t.sticky)
+		}
+		written := *t.Reference
+		all[written] = append(all[written], asked)
+	}
+	return all
+}
+
 // DigestNeeds are the images that Digests will ask for.
 func DigestNeeds(s Scope) []image.Need {
 	var needs []image.Need
-	fresh := s.refreshed()
+	fresh := s.Refreshed()
 	for _, t := range s.targets() {
 		if t.sticky == "" {
 			needs = append(needs, image.Need{Image: t.asked, Digest: true, Fresh: fresh})
@@ -118,7 +143,8 @@ func restarted(old, updated string) bool {
 	return after.After(before)
 }
 
-func (s Scope) refreshed() bool { return s.Old != nil && Refreshed(s.Old, s.Workload) }
+// Refreshed reports whether the update asks for tags to be resolved anew.
+func (s Scope) Refreshed() bool { return s.Old != nil && Refreshed(s.Old, s.Workload) }
 
 func asks(old, updated map[string]string, key string) bool {
 	return updated[key] != "" && updated[key] != old[key]
@@ -147,7 +173,7 @@ func (s Scope) targets() []target {
 	var all []target
 	var before map[string]string
 	var ours map[string]string
-	refreshed := s.refreshed() && !s.StickyOnly
+	refreshed := s.Refreshed() && !s.StickyOnly
 	if s.Old != nil {
 		before = references(s.Old)
 		ours = pinned(s.Old)
@@ -251,7 +277,7 @@ func (s Scope) record(r *Recorder, resolved map[string]bool) {
 	}
 	slices.Sort(entries)
 	if list := strings.Join(slices.Compact(entries), ","); list != written {
-		r.SetAnnotation(s.Workload, PinnedAnnotation, list)
+		r.SetAnnotation(s.Workload, PinnedAnnotation, list, Reason{Rule: DigestsRule, Evidence: "the digests written"})
 	}
 }
 

@@ -409,9 +409,9 @@ func withUnknownField(t *testing.T, object any) []byte {
 	return data
 }
 
-func apply(t *testing.T, raw []byte, edits []pod.Edit) []byte {
+func apply(t *testing.T, raw []byte, edits []Edit) []byte {
 	t.Helper()
-	patch, err := pod.Patch(raw, edits)
+	patch, err := pod.Patch(raw, changes(edits))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,6 +427,14 @@ func apply(t *testing.T, raw []byte, edits []pod.Edit) []byte {
 		t.Fatalf("applying %s: %v", patch, err)
 	}
 	return patched
+}
+
+func changes(edits []Edit) []pod.Edit {
+	var all []pod.Edit
+	for _, e := range edits {
+		all = append(all, e.Edit)
+	}
+	return all
 }
 
 func decode(t testing.TB, manifest string) *pod.Workload {
@@ -446,7 +454,7 @@ func BenchmarkDigests(b *testing.B) {
 		w.Spec.Containers[0].Image, w.Spec.Containers[1].Image = "app:1", "proxy:1"
 		var r Recorder
 		Digests(&r, Scope{Workload: w}, facts)
-		if _, err := pod.Patch(nil, r.Edits()); err != nil {
+		if _, err := pod.Patch(nil, changes(r.Edits())); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // Edit is the change of one field.
@@ -14,8 +15,8 @@ type Edit struct {
 	Path Path
 	// Old is the value before, nil where the field was not set.
 	Old any
-	// New is the value after, nil where the field is taken away. It is a value
-	// that no other edit of the same patch reaches into.
+	// New is the value after, nil where the field is taken away. No other edit of
+	// the same patch reaches into it, except to append to a list that it made.
 	New any
 }
 
@@ -40,7 +41,8 @@ func Patch(raw []byte, edits []Edit) ([]byte, error) {
 			return nil, err
 		}
 	}
-	patch, err := json.Marshal(p.operations, json.Deterministic(true))
+	// API types leave zero values out by the rules of encoding/json.
+	patch, err := json.Marshal(p.operations, json.Deterministic(true), jsonv1.OmitEmptyWithLegacySemantics(true))
 	if err != nil {
 		return nil, fmt.Errorf("writing the patch: %w", err)
 	}
@@ -77,7 +79,8 @@ func (p *patcher) append(op, pointer string, value any) {
 }
 
 // add sets a field that was not there. The first missing object on the way to it
-// becomes an operation of its own; a later field inside that object joins it.
+// becomes an operation of its own; a later field inside that object joins it. An
+// element goes to the end of its list, which is there.
 func (p *patcher) add(e Edit) error {
 	parts := tokens(e.Path.Pointer())
 	last := len(parts) - 1

@@ -6,12 +6,18 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 func TestPatch(t *testing.T) {
 	spec := Path{}.Child("spec")
 	container := spec.Child("containers").Index(0)
 	context := container.Child("securityContext")
+	probe := &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromString("http")}},
+		PeriodSeconds: 5,
+	}
 	raw := `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"containers":[{"name":"c","image":"i","later":[1]}]}}`
 	for _, test := range []struct {
 		name  string
@@ -43,6 +49,26 @@ func TestPatch(t *testing.T) {
 				`{"op":"add","path":"/spec/hostUsers","value":false}]`,
 			want: `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"hostUsers":false,"containers":[{"name":"c","image":"i","later":[1],` +
 				`"securityContext":{"privileged":false,"capabilities":{"drop":["ALL"]}}}]}}`,
+		},
+		{
+			name: "elements are appended, to a list that was there and to one that was made",
+			edits: []Edit{
+				{Path: container.Child("later").Index(1), New: 2},
+				{Path: container.Child("later").Index(2), New: 3},
+				{Path: container.Child("env"), New: []corev1.EnvVar{{Name: "A", Value: "1"}}},
+				{Path: container.Child("env").Index(1), New: corev1.EnvVar{Name: "B"}},
+			},
+			patch: `[{"op":"add","path":"/spec/containers/0/later/1","value":2},{"op":"add","path":"/spec/containers/0/later/2","value":3},` +
+				`{"op":"add","path":"/spec/containers/0/env","value":[{"name":"A","value":"1"}]},{"op":"add","path":"/spec/containers/0/env/1","value":{"name":"B"}}]`,
+			want: `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"containers":[{"name":"c","image":"i","later":[1,2,3],` +
+				`"env":[{"name":"A","value":"1"},{"name":"B"}]}]}}`,
+		},
+		{
+			name:  "a probe is written as the API server writes it",
+			edits: []Edit{{Path: container.Child("readinessProbe"), New: probe}},
+			patch: `[{"op":"add","path":"/spec/containers/0/readinessProbe","value":{"httpGet":{"path":"/","port":"http"},"periodSeconds":5}}]`,
+			want: `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"containers":[{"name":"c","image":"i","later":[1],` +
+				`"readinessProbe":{"httpGet":{"path":"/","port":"http"},"periodSeconds":5}}]}}`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

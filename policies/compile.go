@@ -18,11 +18,16 @@ type Compiled struct {
 	ExistingViolations ExistingViolations
 
 	// The rules; nil where the policy does not switch one on. The mode of a rule in a namespace is Match.ModeOf(rule.Mode).
-	Digests           *CompiledDigests
-	PodSecurity       *CompiledPodSecurity
-	RootUser          *CompiledRootUser
-	DigestRequirement *CompiledDigestRequirement
-	Registries        *CompiledRegistries
+	Digests            *CompiledDigests
+	Probes             *CompiledProbes
+	Logging            *CompiledLogging
+	Hardening          *CompiledHardening
+	PodSecurity        *CompiledPodSecurity
+	RootUser           *CompiledRootUser
+	DigestRequirement  *CompiledDigestRequirement
+	Registries         *CompiledRegistries
+	ProbeRequirement   *CompiledProbeRequirement
+	LoggingRequirement *CompiledLoggingRequirement
 
 	mode      Mode
 	overrides []override
@@ -86,25 +91,62 @@ func compile(p *PodPolicy) (*Compiled, Problems) {
 
 // rules switches on the rules whose sections are there.
 func (b *builder) rules(c *Compiled, path *field.Path, spec *PodPolicySpec) {
-	mutate, validate := path.Child("mutate"), path.Child("validate")
-	if digests := spec.Mutate.Digests; digests != nil {
-		c.Digests = b.digests(mutate.Child("digests"), digests)
+	mutators := b.mutators(c, path.Child("mutate"), &spec.Mutate)
+	checks := b.validators(c, path.Child("validate"), &spec.Validate)
+	if mutators+checks == 0 {
+		b.refuse(path, "no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, "+
+			"validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging")
 	}
-	if ps := spec.Validate.PodSecurity; ps != nil {
-		c.PodSecurity = b.podSecurity(validate.Child("podSecurity"), ps)
+}
+
+// mutators returns how many there are.
+func (b *builder) mutators(c *Compiled, path *field.Path, spec *MutateSpec) (count int) {
+	if digests := spec.Digests; digests != nil {
+		c.Digests = b.digests(path.Child("digests"), digests)
+		count++
 	}
-	if user := spec.Validate.RootUser; user != nil {
-		c.RootUser = b.rootUser(validate.Child("rootUser"), user)
+	if probes := spec.Probes; probes != nil {
+		c.Probes = b.probes(path.Child("probes"), probes)
+		count++
 	}
-	if digests := spec.Validate.Digests; digests != nil {
-		c.DigestRequirement = b.digestRequirement(validate.Child("digests"), digests)
+	if logging := spec.Logging; logging != nil {
+		c.Logging = b.logging(path.Child("logging"), logging)
+		count++
 	}
-	if registries := spec.Validate.Registries; registries != nil {
-		c.Registries = b.registries(validate.Child("registries"), registries)
+	if hardening := spec.Hardening; hardening != nil {
+		c.Hardening = b.hardening(path.Child("hardening"), hardening)
+		count++
 	}
-	if c.Digests == nil && c.PodSecurity == nil && c.RootUser == nil && c.DigestRequirement == nil && c.Registries == nil {
-		b.refuse(path, "no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries")
+	return count
+}
+
+// validators returns how many there are.
+func (b *builder) validators(c *Compiled, path *field.Path, spec *ValidateSpec) (count int) {
+	if ps := spec.PodSecurity; ps != nil {
+		c.PodSecurity = b.podSecurity(path.Child("podSecurity"), ps)
+		count++
 	}
+	if user := spec.RootUser; user != nil {
+		c.RootUser = b.rootUser(path.Child("rootUser"), user)
+		count++
+	}
+	if digests := spec.Digests; digests != nil {
+		c.DigestRequirement = b.digestRequirement(path.Child("digests"), digests)
+		count++
+	}
+	if registries := spec.Registries; registries != nil {
+		c.Registries = b.registries(path.Child("registries"), registries)
+		count++
+	}
+	if probes := spec.Probes; probes != nil {
+		c.ProbeRequirement = b.probeRequirement(path.Child("probes"), probes)
+		count++
+	}
+	if logging := spec.Logging; logging != nil {
+		c.LoggingRequirement = b.loggingRequirement(path.Child("logging"), logging)
+		count++
+	}
+	return count
 }
 
 func (b *builder) scope(path *field.Path, match *MatchSpec) scope {

@@ -3,27 +3,10 @@ package policies
 import (
 	"regexp"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	psapi "k8s.io/pod-security-admission/api"
 )
-
-// CompiledDigests is spec.mutate.digests.
-//
-// +kubebuilder:object:generate=false
-type CompiledDigests struct {
-	// Mode is the rule's own mode, or nil.
-	Mode *Mode
-
-	owners []ownerGlob
-}
-
-// OwnedBy tells whether the policy lists a controller, so that the Pods it owns may be pinned. The nine built-in kinds need no listing, and
-// the core group, "", has no others: the answer is no for it.
-func (d *CompiledDigests) OwnedBy(group, kind string) bool {
-	return d != nil && group != "" && slices.ContainsFunc(d.owners, func(g ownerGlob) bool { return g.match(group, kind) })
-}
 
 // CompiledRootUser is spec.validate.rootUser.
 //
@@ -57,49 +40,6 @@ type CompiledRegistries struct {
 	Allow []ImagePattern
 	// Deny are the images that may not run, whatever Allow says.
 	Deny []ImagePattern
-}
-
-// ownerGlob matches the group and the kind of a controller. The zero value matches nothing.
-type ownerGlob struct{ group, kind string }
-
-func (g ownerGlob) match(group, kind string) bool {
-	return g != (ownerGlob{}) && matchStars(g.group, group) && matchStars(g.kind, kind)
-}
-
-func (b *builder) digests(path *field.Path, digests *DigestPinning) *CompiledDigests {
-	return &CompiledDigests{
-		Mode:   b.ruleMode(path.Child("mode"), digests.Mode),
-		owners: b.owners(path.Child("owners"), digests.Owners),
-	}
-}
-
-var (
-	// A group is a DNS subdomain (RFC 1123) and a kind, in lower case, a DNS label: CustomResourceDefinitions have to.
-	groupForm = regexp.MustCompile(`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?(\.[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?)*$`)
-	kindForm  = regexp.MustCompile(`^[A-Z*]([-A-Za-z0-9*]*[A-Za-z0-9*])?$`)
-)
-
-func (b *builder) owners(path *field.Path, list []string) []ownerGlob {
-	if !b.atMost(path, len(list), 64) {
-		return nil
-	}
-	const longest = 253 + len("/") + longestName
-	owners := make([]ownerGlob, 0, len(list))
-	for i, text := range list {
-		group, kind, _ := strings.Cut(text, "/")
-		owner := ownerGlob{group: group, kind: kind}
-		switch {
-		case len(text) > longest || !groupForm.MatchString(group) || !kindForm.MatchString(kind):
-			b.refuse(path.Index(i), "%s is not GROUP/KIND; write it as in argoproj.io/Rollout, without a version; * stands for any run of characters", quote(text))
-			owner = ownerGlob{}
-		case group == "apps" || group == "batch":
-			b.refuse(path.Index(i), "%s is built in, and its Pods are pinned in any case; leave it out", quote(text))
-		case slices.Contains(owners, owner):
-			b.refuse(path.Index(i), "%s is listed twice", quote(text))
-		}
-		owners = append(owners, owner)
-	}
-	return owners
 }
 
 func (b *builder) rootUser(path *field.Path, user *RootUser) *CompiledRootUser {

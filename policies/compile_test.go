@@ -119,7 +119,7 @@ func TestCompileRefuses(t *testing.T) {
 // TestCompileKeepsNothing changes the policy after it is compiled.
 func TestCompileKeepsNothing(t *testing.T) {
 	mode := ModeAudit
-	p := &PodPolicy{Spec: PodPolicySpec{Match: MatchSpec{Kinds: []WorkloadKind{KindPod}}, Mutate: MutateSpec{Digests: &DigestPinning{Mode: &mode}}}}
+	p := &PodPolicy{Spec: PodPolicySpec{Match: MatchSpec{Kinds: []WorkloadKind{KindPod}}, Mutate: MutateSpec{Digests: &DigestPinning{MutatorSettings{Mode: &mode}}}}}
 	p.Name = "p"
 	set, err := Compile([]*PodPolicy{p})
 	if err != nil {

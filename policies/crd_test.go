@@ -157,6 +157,7 @@ func TestCRDEnums(t *testing.T) {
 		"spec.mode":                                       words(Modes()),
 		"spec.modeOverrides[].mode":                       words(Modes()),
 		"spec.mutate.digests.mode":                        words(Modes()),
+		"spec.mutate.digests.skipAnnotation":              words(AllSkipAnnotations()),
 		"spec.validate.podSecurity.mode":                  words(Modes()),
 		"spec.validate.rootUser.mode":                     words(Modes()),
 		"spec.validate.digests.mode":                      words(Modes()),

@@ -36,7 +36,7 @@ func documentCases() []loadCase {
 				`p.yaml: document 2, line 10: is not YAML: did not find expected node content` + "\n" +
 				`p.yaml: document 3, line 11: kind: is "Pod", want PodPolicy` + "\n" +
 				`p.yaml: document 3, line 12: apiVersion: is "v1", want portcullis.dev/v1alpha1` + "\n" +
-				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries`,
+				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging`,
 		},
 	}
 }
@@ -49,8 +49,8 @@ func fieldCases() []loadCase {
 		},
 		{"upper case", head("a") + "spec: {Mode: Warn, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec.Mode: is not a field; did you mean mode?`},
 		{
-			"section of a later version", head("a") + "spec:\n  mutate:\n    digests: {}\n    probes: {}\n",
-			`p.yaml: document 1, line 7: spec.mutate.probes: is not a field; the fields here are digests`,
+			"section of a later version", head("a") + "spec:\n  mutate:\n    digests: {}\n    sidecars: {}\n",
+			`p.yaml: document 1, line 7: spec.mutate.sidecars: is not a field; the fields here are digests, hardening, logging, probes`,
 		},
 		{
 			"field at the top", head("a") + "spec: {mutate: {digests: {}}}\nstatus: {}\n",

@@ -8,6 +8,18 @@ func Default(p *PodPolicy) {
 	spec.Mode = cmp.Or(spec.Mode, ModeEnforce)
 	spec.OnRegistryError = cmp.Or(spec.OnRegistryError, RegistryErrorDeny)
 	spec.ExistingViolations = cmp.Or(spec.ExistingViolations, ExistingViolationsAllow)
+	for _, settings := range mutatorSettings(&spec.Mutate) {
+		settings.SkipAnnotation = cmp.Or(settings.SkipAnnotation, SkipAnnotationIgnore)
+	}
+	if probes := spec.Mutate.Probes; probes != nil {
+		defaultProbes(probes)
+	}
+	if logging := spec.Mutate.Logging; logging != nil {
+		defaultLogging(logging)
+	}
+	if hardening := spec.Mutate.Hardening; hardening != nil {
+		defaultHardening(hardening)
+	}
 	if ps := spec.Validate.PodSecurity; ps != nil {
 		ps.Version = cmp.Or(ps.Version, "latest")
 		ps.NamespaceLabels = cmp.Or(ps.NamespaceLabels, NamespaceLabelsHonor)
@@ -20,4 +32,22 @@ func Default(p *PodPolicy) {
 		require := true
 		digests.Require = &require
 	}
+}
+
+// mutatorSettings are those of the sections that are there.
+func mutatorSettings(spec *MutateSpec) []*MutatorSettings {
+	var all []*MutatorSettings
+	if spec.Digests != nil {
+		all = append(all, &spec.Digests.MutatorSettings)
+	}
+	if spec.Probes != nil {
+		all = append(all, &spec.Probes.MutatorSettings)
+	}
+	if spec.Logging != nil {
+		all = append(all, &spec.Logging.MutatorSettings)
+	}
+	if spec.Hardening != nil {
+		all = append(all, &spec.Hardening.MutatorSettings)
+	}
+	return all
 }

@@ -93,6 +93,42 @@ func AllNamespaceLabels() []NamespaceLabels {
 	return []NamespaceLabels{NamespaceLabelsHonor, NamespaceLabelsIgnore}
 }
 
+// SkipAnnotation says whether a pod template can leave a repair out.
+//
+// +kubebuilder:validation:Enum=Honor;Ignore
+type SkipAnnotation string
+
+// What can be done with the annotation portcullis.dev/skip.
+const (
+	// SkipAnnotationHonor leaves a repair out that the annotation lists.
+	SkipAnnotationHonor SkipAnnotation = "Honor"
+	// SkipAnnotationIgnore repairs all the same.
+	SkipAnnotationIgnore SkipAnnotation = "Ignore"
+)
+
+// AllSkipAnnotations returns everything that can be done with the annotation.
+func AllSkipAnnotations() []SkipAnnotation {
+	return []SkipAnnotation{SkipAnnotationHonor, SkipAnnotationIgnore}
+}
+
+// CatalogUse says whether the entries that Portcullis ships count beside the policy's own.
+//
+// +kubebuilder:validation:Enum=Include;Exclude
+type CatalogUse string
+
+// What can be done with a shipped catalog.
+const (
+	// CatalogInclude looks at the policy's entries first and then at those that are shipped.
+	CatalogInclude CatalogUse = "Include"
+	// CatalogExclude looks at the policy's entries alone.
+	CatalogExclude CatalogUse = "Exclude"
+)
+
+// CatalogUses returns everything that can be done with a shipped catalog.
+func CatalogUses() []CatalogUse {
+	return []CatalogUse{CatalogInclude, CatalogExclude}
+}
+
 // TemplateAction says what an enforced Pod Security finding in a pod template does.
 //
 // +kubebuilder:validation:Enum=Deny;Warn

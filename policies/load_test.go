@@ -61,7 +61,7 @@ func TestLoadDecodesEveryField(t *testing.T) {
   modeOverrides: [{namespaces: [g], mode: Audit}]
   onRegistryError: Allow
   existingViolations: Deny
-  mutate: {digests: {mode: Audit, owners: [j.k/L]}}
+  mutate: {digests: {mode: Audit, owners: [j.k/L], skipAnnotation: Honor}}
   validate:
     rootUser: {mode: Warn, version: v1.34}
     digests: {mode: Audit, require: False, forbidTags: [m]}
@@ -86,7 +86,7 @@ func TestLoadDecodesEveryField(t *testing.T) {
 		},
 		Mode: ModeWarn, ModeOverrides: []ModeOverride{{Namespaces: []string{"g"}, Mode: ModeAudit}},
 		OnRegistryError: RegistryErrorAllow, ExistingViolations: ExistingViolationsDeny,
-		Mutate: MutateSpec{Digests: &DigestPinning{Mode: &audit, Owners: []string{"j.k/L"}}},
+		Mutate: MutateSpec{Digests: &DigestPinning{MutatorSettings{Mode: &audit, Owners: []string{"j.k/L"}, SkipAnnotation: SkipAnnotationHonor}}},
 		Validate: ValidateSpec{
 			RootUser:   &RootUser{Mode: &warn, Version: "v1.34"},
 			Digests:    &DigestRequirement{Mode: &audit, Require: &require, ForbidTags: []string{"m"}},

@@ -60,7 +60,9 @@ func (s *Set) Len() int { return len(s.policies) }
 
 // AsksRegistries tells whether a policy has a rule whose answer may need a registry.
 func (s *Set) AsksRegistries() bool {
-	return slices.ContainsFunc(s.policies, func(c *Compiled) bool { return c.Digests != nil || c.RootUser != nil })
+	return slices.ContainsFunc(s.policies, func(c *Compiled) bool {
+		return c.Digests != nil || c.Probes != nil || c.Logging != nil || c.Hardening != nil || c.RootUser != nil || c.LoggingRequirement != nil
+	})
 }
 
 // Matching appends the policies that apply to t to dst, by name, and returns it, as append does. With room in dst nothing is allocated.

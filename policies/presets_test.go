@@ -14,10 +14,11 @@ func TestPresets(t *testing.T) {
 	rule := func(level psapi.Level, labels NamespaceLabels) ValidateSpec {
 		return ValidateSpec{PodSecurity: &PodSecurity{Level: level, Version: "latest", NamespaceLabels: labels, Templates: TemplatesDeny}}
 	}
+	pinning := &DigestPinning{MutatorSettings{SkipAnnotation: SkipAnnotationIgnore}}
 	audit, baseline, restricted := defaults, defaults, defaults
-	audit.Mode, audit.Mutate.Digests, audit.Validate = ModeAudit, &DigestPinning{}, rule("restricted", NamespaceLabelsIgnore)
+	audit.Mode, audit.Mutate.Digests, audit.Validate = ModeAudit, pinning, rule("restricted", NamespaceLabelsIgnore)
 	baseline.Match.ExcludeNamespaces, baseline.Validate = []string{"kube-system"}, rule("baseline", NamespaceLabelsHonor)
-	restricted.Match.ExcludeNamespaces, restricted.Mutate.Digests = []string{"kube-system"}, &DigestPinning{}
+	restricted.Match.ExcludeNamespaces, restricted.Mutate.Digests = []string{"kube-system"}, pinning
 	restricted.Validate = rule("restricted", NamespaceLabelsHonor)
 	want := map[string]PodPolicySpec{"audit": audit, "baseline": baseline, "restricted": restricted}
 

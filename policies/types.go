@@ -49,7 +49,7 @@ type PodPolicyList struct {
 
 // PodPolicySpec is what the policy covers, how strict it is, and its rules.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && has(self.mutate.digests)) || (has(self.validate) && (has(self.validate.podSecurity) || has(self.validate.rootUser) || has(self.validate.digests) || has(self.validate.registries)))",message="no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries"
+// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && (has(self.mutate.digests) || has(self.mutate.probes) || has(self.mutate.logging) || has(self.mutate.hardening))) || (has(self.validate) && (has(self.validate.podSecurity) || has(self.validate.rootUser) || has(self.validate.digests) || has(self.validate.registries) || has(self.validate.probes) || has(self.validate.logging)))",message="no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging"
 type PodPolicySpec struct {
 	// The workloads that the policy applies to. Left out: every workload in
 	// every namespace.
@@ -89,8 +89,9 @@ type PodPolicySpec struct {
 	// +kubebuilder:default="Allow"
 	ExistingViolations ExistingViolations `json:"existingViolations,omitempty"`
 
-	// The repairs, made before the workload is judged. They add to what the user
-	// wrote and take nothing of it away: a tag gets its digest.
+	// The repairs, made before the workload is judged, in the order digests,
+	// probes, logging, hardening. They add to what the user wrote and take nothing
+	// of it away: a tag gets its digest, and a field that is set stays as it is.
 	// +optional
 	Mutate MutateSpec `json:"mutate,omitzero"`
 
@@ -171,6 +172,53 @@ type MutateSpec struct {
 	// that what was judged is what runs. Example: {}.
 	// +optional
 	Digests *DigestPinning `json:"digests,omitempty"`
+
+	// Adds probes to containers that have none, derived from annotations, from a
+	// catalog of well-known images, from the HEALTHCHECK of the image and from the
+	// container's ports. Example: {}.
+	// +optional
+	Probes *ProbeInjection `json:"probes,omitempty"`
+
+	// Makes containers log to their standard output, unbuffered and structured, by
+	// the variables that the image's runtime reads, and has their last words kept
+	// as termination message. Example: {}.
+	// +optional
+	Logging *LoggingInjection `json:"logging,omitempty"`
+
+	// Adds the fields of security contexts that Pod Security level restricted asks
+	// for, where the image makes that safe. Example: {}.
+	// +optional
+	Hardening *Hardening `json:"hardening,omitempty"`
+}
+
+// MutatorSettings are what every section of spec.mutate has.
+type MutatorSettings struct {
+	// Enforce, Warn or Audit for this repair alone. Only Enforce changes anything;
+	// Warn and Audit tell what it would change. Left out: the policy's mode.
+	// +optional
+	Mode *Mode `json:"mode,omitempty"`
+
+	// Controllers outside the built-in groups whose Pods are repaired too, as
+	// GROUP/KIND, in which * stands for any run of characters. Such a controller
+	// may compare its Pods with what it wrote and replace them for ever
+	// (https://github.com/cloudnative-pg/cloudnative-pg/issues/10872), so name
+	// those that are known not to. Pods of Deployments, Jobs and the other
+	// built-in kinds are repaired in any case. Left out: none.
+	// Example: [argoproj.io/Rollout, "*.example.com/*"].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=317
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?(\.[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?)*/[A-Z*]([-A-Za-z0-9*]*[A-Za-z0-9*])?$`
+	// +kubebuilder:validation:XValidation:rule="!self.exists(o, o.startsWith('apps/') || o.startsWith('batch/'))",message="the Pods of built-in kinds are repaired in any case; leave them out"
+	Owners []string `json:"owners,omitempty"`
+
+	// Whether a pod template can leave this repair out, by listing it in its
+	// annotation portcullis.dev/skip: probes,logging. Honor leaves it out and
+	// reports that; Ignore repairs all the same and tells the user. Default: Ignore.
+	// +optional
+	// +kubebuilder:default="Ignore"
+	SkipAnnotation SkipAnnotation `json:"skipAnnotation,omitempty"`
 }
 
 // ValidateSpec holds the checks. A section that is there, even an empty one
@@ -196,4 +244,15 @@ type ValidateSpec struct {
 	// Example: {allow: ["docker.io/library/*", "registry.example.com/**"]}.
 	// +optional
 	Registries *Registries `json:"registries,omitempty"`
+
+	// Refuses long-running containers without the probes that it lists, after
+	// mutate.probes has added what it can, and warns of probes that contradict
+	// themselves. Example: {require: [readiness]}.
+	// +optional
+	Probes *ProbeRequirement `json:"probes,omitempty"`
+
+	// Finds containers that log where no log collector looks: into files, or
+	// buffered. Its mode is Warn unless it sets its own. Example: {}.
+	// +optional
+	Logging *LoggingRequirement `json:"logging,omitempty"`
 }

@@ -2,26 +2,7 @@ package policies
 
 // DigestPinning are the settings of spec.mutate.digests.
 type DigestPinning struct {
-	// Enforce, Warn or Audit for this repair alone. Only Enforce changes the
-	// image; Warn and Audit tell that a tag is not pinned.
-	// Left out: the policy's mode.
-	// +optional
-	Mode *Mode `json:"mode,omitempty"`
-
-	// Controllers outside the built-in groups whose Pods are pinned too, as
-	// GROUP/KIND, in which * stands for any run of characters. Such a controller
-	// may compare its Pods with what it wrote and replace them for ever
-	// (https://github.com/cloudnative-pg/cloudnative-pg/issues/10872), so name
-	// those that are known not to. Pods of Deployments, Jobs and the other
-	// built-in kinds are pinned in any case. Left out: none.
-	// Example: [argoproj.io/Rollout, "*.example.com/*"].
-	// +optional
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MaxLength=317
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?(\.[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?)*/[A-Z*]([-A-Za-z0-9*]*[A-Za-z0-9*])?$`
-	// +kubebuilder:validation:XValidation:rule="!self.exists(o, o.startsWith('apps/') || o.startsWith('batch/'))",message="the Pods of built-in kinds are pinned in any case; leave them out"
-	Owners []string `json:"owners,omitempty"`
+	MutatorSettings `json:",inline"`
 }
 
 // RootUser are the settings of spec.validate.rootUser.

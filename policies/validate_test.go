@@ -109,8 +109,8 @@ func selectorCases() []validationCase {
 
 func modeCases() []validationCase {
 	return []validationCase{
-		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries`}},
-		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests, validate.podSecurity, validate.rootUser, validate.digests or validate.registries`}},
+		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging`}},
+		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging`}},
 		{name: "modes", spec: `{mode: Warn, onRegistryError: Warn, existingViolations: Deny, mutate: {digests: {mode: Audit}}, validate: {podSecurity: {mode: Enforce}},
 			modeOverrides: [{namespaces: [a, "b-*"], mode: Audit}, {namespaces: ["*"], mode: Enforce}]}`},
 		{

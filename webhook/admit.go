@@ -46,7 +46,7 @@ func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.Admis
 		return response
 	}
 	verdict := plan.Mutate(a.gather(ctx, plan, plan.MutationNeeds()))
-	patch, err := pod.Patch(req.Object, verdict.Edits)
+	patch, err := pod.Patch(req.Object, verdict.Changes())
 	if err != nil {
 		return unreadable(err)
 	}
@@ -157,7 +157,7 @@ func (a *admission) respond(plan *engine.Plan, v engine.Verdict) *admissionv1.Ad
 		a.log.Debug("denied", "kind", plan.Workload.Kind.Name, "namespace", plan.Namespace.Name,
 			"name", plan.Workload.DisplayName(), "message", response.Result.Message)
 	} else {
-		response.Warnings = warnings(v.With(policies.ModeWarn))
+		response.Warnings = append(warnings(v.With(policies.ModeWarn)), proposals(v)...)
 	}
 	response.AuditAnnotations = auditAnnotations(v)
 	return response
@@ -195,6 +195,21 @@ func warnings(findings []engine.Finding) []string {
 	return texts
 }
 
+// proposals tell of the edits that policies with mode Warn would make.
+func proposals(v engine.Verdict) []string {
+	var texts []string
+	for _, e := range v.Proposed {
+		switch {
+		case e.Mode != policies.ModeWarn:
+		case len(texts) == maxListed:
+			return append(texts, "and more edits; the audit log lists them")
+		default:
+			texts = append(texts, e.String())
+		}
+	}
+	return texts
+}
+
 // maxAnnotation bounds an audit annotation, in bytes.
 const maxAnnotation = 4 << 10
 
@@ -206,9 +221,10 @@ func auditAnnotations(v engine.Verdict) map[string]string {
 		annotations["findings"] = joined(v.Findings, func(f engine.Finding) string { return string(f.Mode) + ": " + f.String() })
 	}
 	if len(v.Edits) > 0 {
-		annotations["edits"] = joined(v.Edits, func(e pod.Edit) string {
-			return fmt.Sprintf("%s: %s -> %s", e.Path, engine.Quote(e.Old), engine.Quote(e.New))
-		})
+		annotations["edits"] = joined(v.Edits, engine.Edit.String)
+	}
+	if len(v.Proposed) > 0 {
+		annotations["proposed-edits"] = joined(v.Proposed, engine.Edit.String)
 	}
 	if v.LabelError != nil {
 		annotations["namespace-labels-error"] = v.LabelError.Error()

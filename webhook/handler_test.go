@@ -164,7 +164,7 @@ func TestMutation(t *testing.T) {
 	want := &admissionv1.AdmissionResponse{
 		UID: "1", Allowed: true, PatchType: &kind,
 		Patch:            []byte(`[{"op":"replace","path":"/spec/containers/0/image","value":"` + pinned + `"}]`),
-		AuditAnnotations: map[string]string{"edits": `spec.containers[0].image: "app:1" -> "` + pinned + `"`},
+		AuditAnnotations: map[string]string{"edits": `restricted: digests: container "app": spec.containers[0].image is set to "` + pinned + `", from its registry`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("response (-want +got):\n%s", diff)

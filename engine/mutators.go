@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"maps"
+	"strings"
+
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/mutate"
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// mutator is one section of spec.mutate.
+type mutator struct {
+	rule string
+	// section is what every section has, nil where the policy does not have it.
+	section func(c *policies.Compiled) *policies.CompiledMutator
+	// imagesOnly marks the mutator that edits references to images, which the API
+	// server lets change where the rest of a pod stays as it is.
+	imagesOnly bool
+	// needs are the image facts that apply asks for.
+	needs func(s mutate.Scope, c *policies.Compiled) []image.Need
+	apply func(r *mutate.Recorder, in mutation, c *policies.Compiled) []pod.Finding
+	// watch says what apply would do, for a policy that only watches. Nil: apply
+	// itself says so, on a copy of the workload.
+	watch func(s mutate.Scope) []pod.Finding
+}
+
+// mutation is what a mutator may look at.
+type mutation struct {
+	mutate.Scope
+	// facts are by reference as written, and by the one that it was pinned to.
+	facts image.Facts
+}
+
+// mutators are all sections, in the order in which they change a workload. It is
+// never changed.
+var mutators = []mutator{pinDigests, injectProbes, injectLogging, harden}
+
+var pinDigests = mutator{
+	rule: mutate.DigestsRule,
+	section: func(c *policies.Compiled) *policies.CompiledMutator {
+		if c.Digests == nil {
+			return nil
+		}
+		return &c.Digests.CompiledMutator
+	},
+	imagesOnly: true,
+	needs:      func(s mutate.Scope, _ *policies.Compiled) []image.Need { return mutate.DigestNeeds(s) },
+	apply: func(r *mutate.Recorder, in mutation, _ *policies.Compiled) []pod.Finding {
+		return mutate.Digests(r, in.Scope, in.facts)
+	},
+	// A policy that only watches asks no registry what a tag stands for.
+	watch: mutate.Unpinned,
+}
+
+var injectProbes = mutator{
+	rule: mutate.ProbesRule,
+	section: func(c *policies.Compiled) *policies.CompiledMutator {
+		if c.Probes == nil {
+			return nil
+		}
+		return &c.Probes.CompiledMutator
+	},
+	needs: func(s mutate.Scope, c *policies.Compiled) []image.Need {
+		return mutate.ProbeNeeds(s.Workload, c.Probes)
+	},
+	apply: func(r *mutate.Recorder, in mutation, c *policies.Compiled) []pod.Finding {
+		return mutate.Probes(r, in.Workload, c.Probes, in.facts)
+	},
+}
+
+var injectLogging = mutator{
+	rule: mutate.LoggingRule,
+	section: func(c *policies.Compiled) *policies.CompiledMutator {
+		if c.Logging == nil {
+			return nil
+		}
+		return &c.Logging.CompiledMutator
+	},
+	needs: func(s mutate.Scope, c *policies.Compiled) []image.Need {
+		return mutate.LoggingNeeds(s.Workload, c.Logging)
+	},
+	apply: func(r *mutate.Recorder, in mutation, c *policies.Compiled) []pod.Finding {
+		return mutate.Logging(r, in.Workload, c.Logging, in.facts)
+	},
+}
+
+var harden = mutator{
+	rule: mutate.HardeningRule,
+	section: func(c *policies.Compiled) *policies.CompiledMutator {
+		if c.Hardening == nil {
+			return nil
+		}
+		return &c.Hardening.CompiledMutator
+	},
+	needs: func(s mutate.Scope, c *policies.Compiled) []image.Need {
+		return mutate.HardeningNeeds(s.Workload, c.Hardening)
+	},
+	apply: func(r *mutate.Recorder, in mutation, c *policies.Compiled) []pod.Finding {
+		return mutate.Harden(r, in.Workload, c.Hardening, in.facts)
+	},
+}
+
+// MutationNeeds are the image facts that Mutate will ask for.
+func (p *Plan) MutationNeeds() []image.Need {
+	var needs []image.Need
+	var pinned map[string][]string
+	scope := p.scope()
+	p.eachMutator(func(u use) {
+		switch {
+		case u.skipped() || u.watch != nil && u.mode != policies.ModeEnforce:
+		case u.imagesOnly:
+			if pinned == nil {
+				pinned = scope.Pinned()
+				needs = append(needs, u.needs(scope, u.match.Policy)...)
+			}
+		default:
+			needs = append(needs, asPinned(u.needs(scope, u.match.Policy), pinned, scope.Refreshed())...)
+		}
+	})
+	return needs
+}
+
+// asPinned turns needs for references as written into those for what will run.
+func asPinned(needs []image.Need, pinned map[string][]string, fresh bool) []image.Need {
+	var all []image.Need
+	for _, need := range needs {
+		references, ok := pinned[need.Image]
+		if !ok {
+			all = append(all, need)
+			continue
+		}
+		for _, reference := range references {
+			need.Image, need.Fresh = reference, fresh
+			all = append(all, need)
+		}
+	}
+	return all
+}
+
+// Mutate carries out the mutators of all matching policies and changes the
+// workload: one mutator after the other, and each for the policies in the order
+// of their names. A policy that does not enforce its mutator changes nothing and
+// says what it would change.
+func (p *Plan) Mutate(facts image.Facts) Verdict {
+	var v Verdict
+	in := mutation{Scope: p.scope(), facts: facts}
+	watchers := false
+	p.eachMutator(func(u use) {
+		switch {
+		case u.skipped():
+			v.add(u.match, policies.ModeAudit, []pod.Finding{u.skipFinding()})
+		case u.mode != policies.ModeEnforce:
+			watchers = true
+		default:
+			var r mutate.Recorder
+			v.add(u.match, u.mode, u.apply(&r, in, u.match.Policy))
+			v.Edits = append(v.Edits, u.edits(&r)...)
+			if u.imagesOnly {
+				in.facts = alsoPinned(in.facts, r.Edits())
+			}
+		}
+	})
+	if watchers {
+		p.watch(&v, in)
+	}
+	p.judgeSkips(&v)
+	return v.strictest()
+}
+
+// watch adds what the policies that only watch would change: they see what those
+// that enforce have left.
+func (p *Plan) watch(v *Verdict, in mutation) {
+	copied := false
+	p.eachMutator(func(u use) {
+		if u.mode == policies.ModeEnforce || u.skipped() {
+			return
+		}
+		if u.watch != nil {
+			v.add(u.match, u.mode, u.watch(in.Scope))
+			return
+		}
+		if !copied {
+			in.Workload, copied = in.Workload.DeepCopy(), true
+		}
+		var r mutate.Recorder
+		v.add(u.match, u.mode, u.apply(&r, in, u.match.Policy))
+		v.Proposed = append(v.Proposed, u.edits(&r)...)
+	})
+}
+
+// alsoPinned adds the facts about references that were written anew.
+func alsoPinned(facts image.Facts, edits []mutate.Edit) image.Facts {
+	if len(edits) == 0 || facts == nil {
+		return facts
+	}
+	all := maps.Clone(facts)
+	for _, e := range edits {
+		old, _ := e.Old.(string)
+		pinned, _ := e.New.(string)
+		tag, _, _ := strings.Cut(old, "@")
+		if fact, ok := facts[tag]; ok && fact.Digest != "" && strings.HasSuffix(pinned, "@"+fact.Digest) {
+			all[pinned] = fact
+		}
+	}
+	return all
+}
+
+// use is a mutator as one policy uses it on a workload.
+type use struct {
+	*mutator
+	match    policies.Match
+	settings *policies.CompiledMutator
+	mode     policies.Mode
+	skip     *skips
+}
+
+// edits are what a recorder holds, in the name of the policy.
+func (u use) edits(r *mutate.Recorder) []Edit {
+	edits := make([]Edit, len(r.Edits()))
+	for i, e := range r.Edits() {
+		edits[i] = Edit{Edit: e, Policy: u.match.Policy.Name, Mode: u.mode}
+	}
+	return edits
+}
+
+// eachMutator visits what may change the workload: each mutator, and for each
+// the policies by name.
+func (p *Plan) eachMutator(visit func(use)) {
+	skip := p.skips()
+	for i := range mutators {
+		m := &mutators[i]
+		if !m.imagesOnly && !p.templateMutable() {
+			continue
+		}
+		for _, match := range p.matches {
+			if s := m.section(match.Policy); s != nil && p.mutable(s) {
+				visit(use{mutator: m, match: match, settings: s, mode: match.ModeOf(s.Mode), skip: skip})
+			}
+		}
+	}
+}

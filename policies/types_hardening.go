@@ -1,0 +1,6 @@
+package policies
+
+// Hardening are the settings of spec.mutate.hardening.
+type Hardening struct {
+	MutatorSettings `json:",inline"`
+}
