@@ -66,6 +66,12 @@ type Platform struct {
 	Env          []string // NAME=value, as in the image
 	ExposedPorts []Port   // sorted by number, then protocol
 	Healthcheck  *Healthcheck
+
+	// NoHealthcheck: the image says HEALTHCHECK NONE, which is more than saying nothing.
+	NoHealthcheck bool
+	// NoShell: the image is known to have no /bin/sh. That is known only where all its layers were read, to find the uid behind a name;
+	// false says nothing.
+	NoShell bool
 }
 
 // String is os/architecture, and /variant where there is one.
@@ -82,7 +88,7 @@ type Port struct {
 	Protocol string // TCP, UDP or SCTP, as Kubernetes spells them
 }
 
-// Healthcheck is the HEALTHCHECK of an image: nil where it has none or says NONE. Zero durations and retries mean Docker's defaults.
+// Healthcheck is the HEALTHCHECK of an image: nil where it has none or says NONE, which Platform.NoHealthcheck tells apart. Zero durations and retries mean Docker's defaults.
 type Healthcheck struct {
 	Command       []string // argv; a shell form is already given to the image's SHELL, or the platform's default
 	Interval      time.Duration

@@ -19,7 +19,7 @@ import (
 // dockerZstdLayer is Docker's name for a layer that go-containerregistry knows only by its OCI name.
 const dockerZstdLayer types.MediaType = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 
-// layer is what one layer says about /etc/passwd.
+// layer is what one layer says about /etc/passwd, and about /bin/sh.
 type layer struct {
 	content  []byte // of the last entry, if that is a regular file
 	written  bool   // there is an entry
@@ -27,6 +27,7 @@ type layer struct {
 	removed  bool   // whiteout of the file, or of /etc
 	opaque   bool   // /etc, or the root, hides what is below
 	replaced bool   // /etc is no directory
+	shell    bool   // there may be a /bin/sh
 }
 
 // file is where /etc/passwd is, seen from one layer.
@@ -100,8 +101,18 @@ func scanArchive(archive *tar.Reader) (*layer, error) {
 			l.removed = true
 		case "/.wh..wh..opq", "/etc/.wh..wh..opq":
 			l.opaque = true
+		case "/bin/sh", "/usr/bin/sh":
+			l.shell = true
+		case "/bin", "/usr", "/usr/bin":
+			l.shell = l.shell || h.Typeflag != tar.TypeDir && !mergedUsr(h)
 		}
 	}
+}
+
+// mergedUsr reports whether h is the /bin of a distribution whose programs are all in /usr/bin. A link to anywhere else may lead to a
+// shell.
+func mergedUsr(h *tar.Header) bool {
+	return path.Clean("/"+h.Name) == "/bin" && h.Typeflag == tar.TypeSymlink && path.Clean("/"+h.Linkname) == "/usr/bin"
 }
 
 func (l *layer) read(h *tar.Header, r io.Reader) (err error) {

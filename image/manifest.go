@@ -175,6 +175,8 @@ func (f *configFile) platform(entry descriptor) (Platform, error) {
 	})
 	p.ExposedPorts = slices.Compact(p.ExposedPorts)
 	p.Healthcheck = f.healthcheck()
+	h := f.Config.Healthcheck
+	p.NoHealthcheck = h != nil && len(h.Test) > 0 && h.Test[0] == "NONE"
 	return p, nil
 }
 

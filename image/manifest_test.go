@@ -12,6 +12,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
+func TestNoHealthcheck(t *testing.T) {
+	for config, want := range map[string]bool{
+		`{}`: false, `{"Healthcheck": {}}`: false, `{"Healthcheck": {"Test": []}}`: false,
+		`{"Healthcheck": {"Test": ["CMD", "a"]}}`: false, `{"Healthcheck": {"Test": ["NONE"]}}`: true,
+	} {
+		var f configFile
+		if err := json.Unmarshal([]byte(`{"os": "linux", "config": `+config+`}`), &f); err != nil {
+			t.Fatal(err)
+		}
+		p, err := f.platform(descriptor{})
+		if err != nil || p.NoHealthcheck != want {
+			t.Errorf("%s: got %t, %v, want %t", config, p.NoHealthcheck, err, want)
+		}
+	}
+}
+
 func TestHealthcheck(t *testing.T) {
 	tests := []struct {
 		os     string

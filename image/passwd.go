@@ -39,12 +39,12 @@ func (r *Registries) search(ctx context.Context, p place, c *contents) *contents
 		if u.name == "" {
 			continue
 		}
-		uid, err := s.uid(ctx, u.name, u.layers)
+		uid, noShell, err := s.uid(ctx, u.name, u.layers)
 		if err != nil {
 			u.failure = asFailure(err)
 			found.searched = found.searched && u.failure.settled()
 		}
-		found.platforms[i].UID = uid
+		found.platforms[i].UID, found.platforms[i].NoShell = uid, noShell
 	}
 	return found
 }
@@ -63,22 +63,28 @@ type search struct {
 	read       int // layers
 }
 
-func (s *search) uid(ctx context.Context, name string, layers []descriptor) (int64, error) {
-	for _, d := range slices.Backward(layers) {
+// uid finds the uid of name, and whether reading the layers has shown that the image has no /bin/sh: all were read, and none of them
+// has one. A shell that an upper layer removes counts as being there, since nobody relies on knowing that one.
+func (s *search) uid(ctx context.Context, name string, layers []descriptor) (uid int64, noShell bool, err error) {
+	shell := false
+	for i, d := range slices.Backward(layers) {
 		l, err := s.layer(ctx, d)
 		if err != nil {
-			return UnknownUID, err
+			return UnknownUID, false, err
 		}
+		shell = shell || l.shell
+		noShell = i == 0 && !shell
 		switch l.passwd() {
 		case fileFound:
-			return lookupUser(l.content, name)
+			uid, err := lookupUser(l.content, name)
+			return uid, noShell, err
 		case fileUnreadable:
-			return UnknownUID, &failure{reason: PasswdUnreadable}
+			return UnknownUID, noShell, &failure{reason: PasswdUnreadable}
 		case fileHidden:
-			return UnknownUID, &failure{reason: UserNotFound}
+			return UnknownUID, noShell, &failure{reason: UserNotFound}
 		}
 	}
-	return UnknownUID, &failure{reason: UserNotFound}
+	return UnknownUID, !shell, &failure{reason: UserNotFound}
 }
 
 // layer fetches and scans one layer.

@@ -10,6 +10,49 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
+func TestNoShell(t *testing.T) {
+	const app = "etc/passwd=app:x:1234:1234::/:/bin/sh\n"
+	tests := []struct {
+		name   string
+		layers [][]string // from the bottom
+		want   bool
+	}{
+		{"no shell anywhere", [][]string{{app, "bin/", "bin/app=x"}}, true},
+		{"no shell in any of the layers", [][]string{{app}, {"usr/bin/app=x"}}, true},
+		{"merged usr", [][]string{{app, "bin->usr/bin", "usr/", "usr/bin/", "usr/bin/env=x"}}, true},
+		{"no layer", nil, true},
+		{"bin/sh", [][]string{{app, "bin/sh=x"}}, false},
+		{"a link to busybox", [][]string{{app, "bin/busybox=x", "bin/sh->busybox"}}, false},
+		{"a hard link", [][]string{{app, "bin/busybox=x", "./bin/sh=>bin/busybox"}}, false},
+		{"usr/bin/sh", [][]string{{app, "bin->usr/bin", "usr/bin/sh=x"}}, false},
+		{"in the bottom layer", [][]string{{app, "bin/sh=x"}, {"opt/x=x"}}, false},
+		{"removed by an upper layer", [][]string{{app, "bin/sh=x"}, {"bin/.wh.sh="}}, false},
+		{"bin leads elsewhere", [][]string{{app, "bin->nix/store/bash/bin"}}, false},
+		{"usr leads elsewhere", [][]string{{app, "usr->opt"}}, false},
+		{"not all layers are read", [][]string{{"opt/x=x"}, {app}}, false},
+		{"not all layers are read, nor is there such a user", [][]string{{"opt/x=x"}, {"etc/passwd=\n"}}, false},
+		{"no passwd in any layer", [][]string{{"opt/x=x"}, {"opt/y=x"}}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			reg := w.registry("reg.example")
+			b := built{config: map[string]any{"User": "app"}}
+			for _, l := range tt.layers {
+				b.layers = append(b.layers, gzipped(archive(l...)))
+			}
+			reg.image("app", "v1", b)
+			r := w.registries(Config{})
+			if fact := w.one(r, configNeed("reg.example/app:v1")); fact.Platforms[0].NoShell {
+				t.Error("got no shell without a look into the layers, want nothing said")
+			}
+			if fact := w.one(r, uidNeed("reg.example/app:v1")); fact.Platforms[0].NoShell != tt.want {
+				t.Errorf("got no shell %t, want %t", fact.Platforms[0].NoShell, tt.want)
+			}
+		})
+	}
+}
+
 func TestPasswd(t *testing.T) {
 	const app, root = "etc/passwd=root:x:0:0::/:/bin/sh\napp:x:1234:1234::/:/bin/sh\n", "etc/passwd=app:x:0:0::/:/bin/sh\n"
 	tests := []struct {
