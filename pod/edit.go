@@ -3,7 +3,6 @@ package pod
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -51,8 +50,8 @@ func Patch(raw []byte, edits []Edit) ([]byte, error) {
 
 type patcher struct {
 	raw        []byte
-	object     any      // raw, read as far as fields are added; see expand
-	made       []string // pointers of the objects that operations make
+	object     any             // raw, read as far as fields are added; see expand
+	made       map[string]bool // pointers of the objects that operations make
 	operations []operation
 }
 
@@ -103,7 +102,7 @@ func (p *patcher) add(e Edit) error {
 		setChild(at, part, value)
 		if !p.inside(pointer) {
 			p.append("add", pointer, value)
-			p.made = append(p.made, pointer+"/")
+			p.make(pointer)
 		}
 		return nil
 	}
@@ -114,10 +113,19 @@ func (p *patcher) add(e Edit) error {
 	return nil
 }
 
-// inside reports whether an earlier operation makes an object around pointer.
+// make notes an object that an operation makes.
+func (p *patcher) make(pointer string) {
+	if p.made == nil {
+		p.made = map[string]bool{}
+	}
+	p.made[pointer] = true
+}
+
+// inside reports whether an earlier operation makes an object around pointer. What
+// it asks about is as many objects as the pointer is deep, however many were made.
 func (p *patcher) inside(pointer string) bool {
-	for _, prefix := range p.made {
-		if strings.HasPrefix(pointer, prefix) {
+	for i := len(pointer) - 1; i > 0 && len(p.made) > 0; i-- {
+		if pointer[i] == '/' && p.made[pointer[:i]] {
 			return true
 		}
 	}

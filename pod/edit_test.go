@@ -2,7 +2,9 @@ package pod
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
@@ -123,4 +125,28 @@ func generic(t *testing.T, data []byte) any {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// TestPatchOfManyEdits bounds what one object can cost: the number of its
+// containers may not count twice.
+func TestPatchOfManyEdits(t *testing.T) {
+	const containers = 20000
+	raw := []byte(`{"spec":{"containers":[{}` + strings.Repeat(",{}", containers-1) + `]}}`)
+	var edits []Edit
+	list := Path{}.Child("spec").Child("containers")
+	for i := range containers {
+		context := list.Index(i).Child("securityContext")
+		edits = append(edits, Edit{Path: context.Child("runAsNonRoot"), New: true}, Edit{Path: context.Child("allowPrivilegeEscalation"), New: false})
+	}
+	began := time.Now()
+	patch, err := Patch(raw, edits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("got a patch after %s, want it within 3 s", took)
+	}
+	if got := strings.Count(string(patch), `"op":`); got != containers {
+		t.Errorf("got %d operations, want one for each of %d containers", got, containers)
+	}
 }

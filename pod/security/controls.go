@@ -36,8 +36,8 @@ func (c *collector) capabilities(at place, sc *corev1.SecurityContext) {
 	if len(sc.Capabilities.Drop) > 0 {
 		drop.Edit.Old = sc.Capabilities.Drop
 	}
-	drop.Edit.New = []string{"ALL"}
-	add(c, at.child("capabilities", "drop"), &sc.Capabilities.Drop, drop, []corev1.Capability{"ALL"})
+	drop.Edit.New = dropAll()
+	add(c, at.child("capabilities", "drop"), &sc.Capabilities.Drop, drop, dropAll())
 }
 
 func (c *collector) hostNamespaces() {
@@ -94,10 +94,10 @@ func (c *collector) handlerHosts() {
 
 func (c *collector) runAsNonRoot() {
 	at, sc := c.podContext()
-	set(c, at.child("runAsNonRoot"), &sc.RunAsNonRoot, true)
+	set(c, at.child("runAsNonRoot"), &sc.RunAsNonRoot, nonRoot)
 	c.containers(func(at place, sc *corev1.SecurityContext) {
 		if sc.RunAsNonRoot != nil {
-			set(c, at.child("runAsNonRoot"), &sc.RunAsNonRoot, true)
+			set(c, at.child("runAsNonRoot"), &sc.RunAsNonRoot, nonRoot)
 		}
 	})
 }
@@ -137,9 +137,8 @@ func (c *collector) seccomp() {
 	at, sc := c.podContext()
 	if sc.SeccompProfile == nil {
 		missing := Offence{Fix: "set it to {type: RuntimeDefault}"}
-		missing.Edit.New = map[string]any{"type": "RuntimeDefault"}
-		add(c, at.child("seccompProfile"), &sc.SeccompProfile, missing,
-			&corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault})
+		missing.Edit.New = *runtimeDefault()
+		add(c, at.child("seccompProfile"), &sc.SeccompProfile, missing, runtimeDefault())
 	} else {
 		profile(at, sc.SeccompProfile)
 	}

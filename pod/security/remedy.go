@@ -29,13 +29,13 @@ type remedy struct {
 func remedies(v Violation, w *pod.Workload) []remedy {
 	c := &collector{workload: w, passes: v.Passes}
 	switch v.Check {
-	case "allowPrivilegeEscalation":
+	case PrivilegeEscalation:
 		c.containers(func(at place, sc *corev1.SecurityContext) {
-			set(c, at.child("allowPrivilegeEscalation"), &sc.AllowPrivilegeEscalation, false)
+			set(c, at.child("allowPrivilegeEscalation"), &sc.AllowPrivilegeEscalation, escalation)
 		})
 	case "appArmorProfile":
 		c.appArmor()
-	case "capabilities_baseline", "capabilities_restricted":
+	case "capabilities_baseline", Capabilities:
 		c.containers(c.capabilities)
 	case "hostNamespaces":
 		c.hostNamespaces()
@@ -53,13 +53,13 @@ func remedies(v Violation, w *pod.Workload) []remedy {
 		c.containers(func(at place, sc *corev1.SecurityContext) {
 			set(c, at.child("procMount"), &sc.ProcMount, corev1.DefaultProcMount)
 		})
-	case "runAsNonRoot":
+	case NonRoot:
 		c.runAsNonRoot()
 	case "runAsUser":
 		c.runAsUser()
 	case "seLinuxOptions":
 		c.seLinux()
-	case "seccompProfile_baseline", "seccompProfile_restricted":
+	case "seccompProfile_baseline", Seccomp:
 		c.seccomp()
 	case "sysctls":
 		c.sysctls()
