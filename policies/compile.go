@@ -143,7 +143,7 @@ func (b *builder) validators(c *Compiled, path *field.Path, spec *ValidateSpec) 
 		count++
 	}
 	if logging := spec.Logging; logging != nil {
-		c.LoggingRequirement = b.loggingRequirement(path.Child("logging"), logging)
+		c.LoggingRequirement = b.loggingRequirement(path.Child("logging"), logging, c.Logging)
 		count++
 	}
 	return count

@@ -154,21 +154,42 @@ func TestCRDEnums(t *testing.T) {
 	root := readCRD(t).Spec.Versions[0].Schema.OpenAPIV3Schema
 	levels := []psapi.Level{psapi.LevelPrivileged, psapi.LevelBaseline, psapi.LevelRestricted}
 	tests := map[string][]string{
-		"spec.mode":                                       words(Modes()),
-		"spec.modeOverrides[].mode":                       words(Modes()),
-		"spec.mutate.digests.mode":                        words(Modes()),
-		"spec.mutate.digests.skipAnnotation":              words(AllSkipAnnotations()),
-		"spec.validate.podSecurity.mode":                  words(Modes()),
-		"spec.validate.rootUser.mode":                     words(Modes()),
-		"spec.validate.digests.mode":                      words(Modes()),
-		"spec.validate.registries.mode":                   words(Modes()),
-		"spec.onRegistryError":                            words(RegistryErrorActions()),
-		"spec.existingViolations":                         words(AllExistingViolations()),
-		"spec.validate.podSecurity.namespaceLabels":       words(AllNamespaceLabels()),
-		"spec.validate.podSecurity.templates":             words(TemplateActions()),
-		"spec.match.kinds[]":                              words(WorkloadKinds()),
-		"spec.validate.podSecurity.level":                 words(levels),
-		"spec.validate.podSecurity.exemptions[].checks[]": exemptableChecks(),
+		"spec.mode":                                             words(Modes()),
+		"spec.modeOverrides[].mode":                             words(Modes()),
+		"spec.mutate.digests.mode":                              words(Modes()),
+		"spec.mutate.digests.skipAnnotation":                    words(AllSkipAnnotations()),
+		"spec.mutate.probes.mode":                               words(Modes()),
+		"spec.mutate.probes.skipAnnotation":                     words(AllSkipAnnotations()),
+		"spec.mutate.probes.sources[]":                          words(ProbeSources()),
+		"spec.mutate.probes.livenessSources[]":                  words(LivenessSources()),
+		"spec.mutate.probes.grpcPorts":                          words(GRPCPortProbes()),
+		"spec.mutate.probes.defaultCatalog":                     words(CatalogUses()),
+		"spec.mutate.probes.catalog[].readiness.httpGet.scheme": words(ProbeSchemes()),
+		"spec.validate.probes.mode":                             words(Modes()),
+		"spec.validate.probes.require[]":                        words(ProbeKinds()),
+		"spec.mutate.logging.mode":                              words(Modes()),
+		"spec.mutate.logging.skipAnnotation":                    words(AllSkipAnnotations()),
+		"spec.mutate.logging.defaultCatalog":                    words(CatalogUses()),
+		"spec.mutate.logging.format":                            words(LogFormats()),
+		"spec.mutate.logging.envFrom":                           words(EnvFromActions()),
+		"spec.mutate.logging.terminationMessagePolicy":          words(AllTerminationMessages()),
+		"spec.mutate.logging.collector":                         words(LogCollectors()),
+		"spec.validate.logging.mode":                            words(Modes()),
+		"spec.validate.logging.require[]":                       words(LoggingChecks()),
+		"spec.mutate.hardening.mode":                            words(Modes()),
+		"spec.mutate.hardening.skipAnnotation":                  words(AllSkipAnnotations()),
+		"spec.mutate.hardening.fields[]":                        words(HardeningFields()),
+		"spec.validate.podSecurity.mode":                        words(Modes()),
+		"spec.validate.rootUser.mode":                           words(Modes()),
+		"spec.validate.digests.mode":                            words(Modes()),
+		"spec.validate.registries.mode":                         words(Modes()),
+		"spec.onRegistryError":                                  words(RegistryErrorActions()),
+		"spec.existingViolations":                               words(AllExistingViolations()),
+		"spec.validate.podSecurity.namespaceLabels":             words(AllNamespaceLabels()),
+		"spec.validate.podSecurity.templates":                   words(TemplateActions()),
+		"spec.match.kinds[]":                                    words(WorkloadKinds()),
+		"spec.validate.podSecurity.level":                       words(levels),
+		"spec.validate.podSecurity.exemptions[].checks[]":       exemptableChecks(),
 	}
 	for path, want := range tests {
 		props := *root
@@ -215,7 +236,7 @@ func words[T ~string](values []T) []string {
 
 // TestCRDDefaults requires that the API server and Default fill in the same.
 func TestCRDDefaults(t *testing.T) {
-	const minimal = `{"spec":{"modeOverrides":[],"mutate":{"digests":{}},"validate":{"podSecurity":{"exemptions":[]},"rootUser":{},"digests":{},"registries":{"deny":["**"]}}}}`
+	const minimal = `{"spec":{"modeOverrides":[],"mutate":{"digests":{},"probes":{},"hardening":{},"logging":{"catalog":[{"name":"a","images":["a.io/b"],"env":[{"name":"A","value":"b"}]}]}},"validate":{"podSecurity":{"exemptions":[]},"rootUser":{},"digests":{},"registries":{"deny":["**"]},"probes":{},"logging":{}}}}`
 	object := map[string]any{}
 	if err := json.Unmarshal([]byte(minimal), &object); err != nil {
 		t.Fatal(err)

@@ -61,11 +61,38 @@ func TestLoadDecodesEveryField(t *testing.T) {
   modeOverrides: [{namespaces: [g], mode: Audit}]
   onRegistryError: Allow
   existingViolations: Deny
-  mutate: {digests: {mode: Audit, owners: [j.k/L], skipAnnotation: Honor}}
+  mutate:
+    digests: {mode: Audit, owners: [j.k/L], skipAnnotation: Honor}
+    probes:
+      mode: Audit
+      sources: [Catalog]
+      livenessSources: []
+      grpcPorts: TCPSocket
+      catalog:
+      - images: [xa]
+        readiness: {exec: {command: [z]}, initialDelaySeconds: 1, periodSeconds: 2, timeoutSeconds: 2, successThreshold: 3, failureThreshold: 4}
+        liveness: {httpGet: {port: 5, path: /z, scheme: HTTPS}}
+        startup: {grpc: {port: 6, service: z}}
+      - {images: [z], readiness: {tcpSocket: {port: 7}}}
+      defaultCatalog: Exclude
+      imagesWithoutShell: [za]
+    logging:
+      mode: Warn
+      catalog: [{name: p, images: [q], imageEnv: [R=s], env: [{name: T, value: u, unless: [V], structured: True}]}]
+      defaultCatalog: Exclude
+      runtimes: [p]
+      format: Unchanged
+      env: [{name: W, value: x}]
+      envFrom: Add
+      terminationMessagePolicy: Unchanged
+      collector: Elastic
+    hardening: {mode: Warn, fields: [runAsUser]}
   validate:
     rootUser: {mode: Warn, version: v1.34}
     digests: {mode: Audit, require: False, forbidTags: [m]}
     registries: {mode: Warn, allow: [na], deny: [o]}
+    probes: {mode: Warn, require: [startup]}
+    logging: {mode: Audit, require: [environment]}
     podSecurity:
       mode: Enforce
       level: restricted
@@ -86,11 +113,44 @@ func TestLoadDecodesEveryField(t *testing.T) {
 		},
 		Mode: ModeWarn, ModeOverrides: []ModeOverride{{Namespaces: []string{"g"}, Mode: ModeAudit}},
 		OnRegistryError: RegistryErrorAllow, ExistingViolations: ExistingViolationsDeny,
-		Mutate: MutateSpec{Digests: &DigestPinning{MutatorSettings{Mode: &audit, Owners: []string{"j.k/L"}, SkipAnnotation: SkipAnnotationHonor}}},
+		Mutate: MutateSpec{
+			Digests: &DigestPinning{MutatorSettings{Mode: &audit, Owners: []string{"j.k/L"}, SkipAnnotation: SkipAnnotationHonor}},
+			Probes: &ProbeInjection{
+				MutatorSettings: MutatorSettings{Mode: &audit, SkipAnnotation: SkipAnnotationIgnore},
+				Sources:         []ProbeSource{ProbeFromCatalog}, LivenessSources: []LivenessSource{}, GRPCPorts: GRPCPortConnect,
+				Catalog: []ProbeCatalogEntry{{
+					Images: []string{"xa"},
+					Readiness: &ProbeTemplate{
+						Exec: &ExecProbe{Command: []string{"z"}}, InitialDelaySeconds: 1, PeriodSeconds: 2, TimeoutSeconds: 2, SuccessThreshold: 3, FailureThreshold: 4,
+					},
+					Liveness: &ProbeTemplate{HTTPGet: &HTTPProbe{Port: 5, Path: "/z", Scheme: ProbeHTTPS}},
+					Startup:  &ProbeTemplate{GRPC: &GRPCProbe{Port: 6, Service: "z"}},
+				}, {
+					Images: []string{"z"}, Readiness: &ProbeTemplate{TCPSocket: &TCPProbe{Port: 7}},
+				}},
+				DefaultCatalog: CatalogExclude, ImagesWithoutShell: []string{"za"},
+			},
+			Logging: &LoggingInjection{
+				MutatorSettings: MutatorSettings{Mode: &warn, SkipAnnotation: SkipAnnotationIgnore},
+				Catalog: []LoggingRuntime{{
+					Name: "p", Images: []string{"q"}, ImageEnv: []string{"R=s"},
+					Env: []RuntimeVariable{{Name: "T", Value: "u", Unless: []string{"V"}, Structured: true}},
+				}},
+				DefaultCatalog: CatalogExclude, Runtimes: []string{"p"}, Format: LogFormatUnchanged,
+				Env: []LoggingVariable{{Name: "W", Value: "x"}}, EnvFrom: EnvFromAdd,
+				TerminationMessagePolicy: TerminationMessagesUnchanged, Collector: LogCollectorElastic,
+			},
+			Hardening: &Hardening{
+				MutatorSettings: MutatorSettings{Mode: &warn, SkipAnnotation: SkipAnnotationIgnore},
+				Fields:          []HardeningField{HardenUser},
+			},
+		},
 		Validate: ValidateSpec{
 			RootUser:   &RootUser{Mode: &warn, Version: "v1.34"},
 			Digests:    &DigestRequirement{Mode: &audit, Require: &require, ForbidTags: []string{"m"}},
 			Registries: &Registries{Mode: &warn, Allow: []string{"na"}, Deny: []string{"o"}},
+			Probes:     &ProbeRequirement{Mode: &warn, Require: []ProbeKind{Startup}},
+			Logging:    &LoggingRequirement{Mode: &audit, Require: []LoggingCheck{LoggingEnvironment}},
 			PodSecurity: &PodSecurity{
 				Mode: &enforce, Level: "restricted", Version: "v1.36", NamespaceLabels: NamespaceLabelsIgnore, Templates: TemplatesWarn,
 				Exemptions: []PodSecurityExemption{{Checks: []string{"hostPorts"}, Containers: []string{"h"}, Images: []string{"i"}}},

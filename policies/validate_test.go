@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -161,7 +162,7 @@ func overrides(n int) []string {
 func TestValidate(t *testing.T) {
 	server := newAPIServer(t)
 	for _, tc := range slices.Concat(matchCases(), selectorCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases(),
-		ownerCases(), rootUserCases(), digestRequirementCases(), registriesCases()) {
+		ownerCases(), probesCases(), probeTemplateCases(), probeCatalogCases(), probeRequirementCases(), hardeningCases(), rootUserCases(), digestRequirementCases(), registriesCases(), loggingCases(), loggingCatalogCases(), loggingRequirementCases()) {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: " + tc.spec
 			p := &PodPolicy{}
@@ -177,7 +178,11 @@ func TestValidate(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 			object := map[string]any{}
-			if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+			data, err := yaml.YAMLToJSON([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil { // as the API server reads it
 				t.Fatal(err)
 			}
 			errs := server.admit(t, object)
