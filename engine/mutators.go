@@ -122,15 +122,21 @@ func (p *Plan) MutationNeeds() []image.Need {
 	return needs
 }
 
-// asPinned turns needs for references as written into those for what will run.
+// asPinned turns needs for references as written into those for what will run. One
+// that many containers share may be pinned in as many ways, and is turned once.
 func asPinned(needs []image.Need, pinned map[string][]string, fresh bool) []image.Need {
 	var all []image.Need
+	turned := map[image.Need]bool{}
 	for _, need := range needs {
 		references, ok := pinned[need.Image]
 		if !ok {
 			all = append(all, need)
 			continue
 		}
+		if turned[need] {
+			continue
+		}
+		turned[need] = true
 		for _, reference := range references {
 			need.Image, need.Fresh = reference, fresh
 			all = append(all, need)

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/portcullis-dev/portcullis/mutate"
@@ -71,12 +72,21 @@ func (p *Plan) judgeSkips(v *Verdict) {
 				fmt.Sprintf("policy %s does not let a workload leave %s out", u.match.Policy.Name, u.rule), "remove "+u.rule+" from the annotation")})
 		}
 	})
-	for _, name := range skip.names {
-		known := slices.ContainsFunc(mutators, func(m mutator) bool { return m.rule == name })
-		if !known {
-			v.add(p.matches[0], policies.ModeWarn, []pod.Finding{skip.finding(mutateSection, fmt.Sprintf("%q is not a mutator", name), "use "+mutatorNames())})
+	if unknown := skip.unknown(); unknown != "" {
+		v.add(p.matches[0], policies.ModeWarn, []pod.Finding{skip.finding(mutateSection, "there is no mutator "+unknown, "use "+mutatorNames())})
+	}
+}
+
+// unknown are the names in the annotation that no mutator has, empty where there
+// are none.
+func (s *skips) unknown() string {
+	var names []string
+	for _, name := range s.names {
+		if !slices.ContainsFunc(mutators, func(m mutator) bool { return m.rule == name }) {
+			names = append(names, strconv.Quote(name))
 		}
 	}
+	return strings.Join(names, ", ")
 }
 
 // mutatorNames are those that the annotation can list.

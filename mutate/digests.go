@@ -83,18 +83,22 @@ func pinReason(i pod.Image, evidence string) Reason {
 }
 
 // Pinned are the references that Digests will ask about or has an answer for, by
-// reference as written. Another mutator that looks inside an image has to look
-// inside the one that will run: of a tag that keeps its digest, at that digest. A
-// reference that stands in several places may be pinned in several ways.
+// reference as written, each once. Another mutator that looks inside an image has to
+// look inside the one that will run: of a tag that keeps its digest, at that digest.
+// A reference that stands in several places may be pinned in several ways.
 func (s Scope) Pinned() map[string][]string {
 	all := map[string][]string{}
+	seen := map[[2]string]bool{}
 	for _, t := range s.targets() {
 		asked := t.asked
 		if t.sticky != "" {
 			asked = t.tag.Pin(t.sticky)
 		}
 		written := *t.Reference
-		all[written] = append(all[written], asked)
+		if pair := [2]string{written, asked}; !seen[pair] {
+			seen[pair] = true
+			all[written] = append(all[written], asked)
+		}
 	}
 	return all
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/randfill"
@@ -57,7 +56,7 @@ spec:
 	if len(needs) != len(facts) {
 		t.Errorf("got needs %v, want those of %v", needs, facts)
 	}
-	edits, findings := twice(t, s, facts)
+	edits, findings := digestsTwice(t, s, facts)
 	if len(findings) > 0 {
 		t.Errorf("got findings %v, want none", findings)
 	}
@@ -91,7 +90,7 @@ func TestDigestsStick(t *testing.T) {
 			if resolved := strings.HasSuffix(test.want, digestA); asked != resolved {
 				t.Errorf("got asked %v, want %v", asked, resolved)
 			}
-			twice(t, s, image.Facts{test.updated: {Digest: digestA}})
+			digestsTwice(t, s, image.Facts{test.updated: {Digest: digestA}})
 			if got := s.Workload.Spec.Containers[0].Image; got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
@@ -164,7 +163,7 @@ spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "%
 			if needs := DigestNeeds(s); len(needs) > 0 {
 				t.Errorf("got needs %v, want none", needs)
 			}
-			twice(t, s, image.Facts{"app:1": {Digest: "sha256:" + strings.Repeat("c", 64)}})
+			digestsTwice(t, s, image.Facts{"app:1": {Digest: "sha256:" + strings.Repeat("c", 64)}})
 			if got := s.Workload.Spec.Containers[0].Image; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
@@ -180,14 +179,14 @@ spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "%
 func TestT40PinnedTemplate(t *testing.T) {
 	const spec = "{containers: [{name: app, image: 'app:1'}]}"
 	deployment := decode(t, "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: "+spec+"}}\n")
-	twice(t, Scope{Workload: deployment}, image.Facts{"app:1": {Digest: digestA}})
+	digestsTwice(t, Scope{Workload: deployment}, image.Facts{"app:1": {Digest: digestA}})
 	made := decode(t, "apiVersion: v1\nkind: Pod\nspec: "+spec+"\n")
 	made.Spec = deployment.Spec.DeepCopy()
 	s := Scope{Workload: made}
 	if needs := DigestNeeds(s); len(needs) > 0 {
 		t.Errorf("got needs %v, want none", needs)
 	}
-	if edits, _ := twice(t, s, image.Facts{"app:1": {Digest: digestB}}); len(edits) > 0 {
+	if edits, _ := digestsTwice(t, s, image.Facts{"app:1": {Digest: digestB}}); len(edits) > 0 {
 		t.Errorf("got edits %v, want none", edits)
 	}
 }
@@ -247,16 +246,16 @@ spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "2
 	facts := image.Facts{"app:1": {Digest: "sha256:" + strings.Repeat("c", 64)}}
 	undone := at(1, "bbbbbbbbbbbb", digestB)
 	s := Scope{Workload: undone, Old: at(2, "aaaaaaaaaaaa", digestA)}
-	if edits, _ := twice(t, s, facts); len(edits) > 0 {
+	if edits, _ := digestsTwice(t, s, facts); len(edits) > 0 {
 		t.Errorf("got edits %v of what undo brought back, want none", edits)
 	}
 	same := Scope{Workload: at(1, "aaaaaaaaaaaa", digestA), Old: at(2, "aaaaaaaaaaaa", digestA)}
-	if edits, _ := twice(t, same, facts); len(edits) > 0 {
+	if edits, _ := digestsTwice(t, same, facts); len(edits) > 0 {
 		t.Errorf("got edits %v of an earlier restart, want none", edits)
 	}
 	again := Scope{Workload: at(3, "bbbbbbbbbbbb", digestB), Old: undone}
 	want := []string{"spec.template.spec.containers[0].image app:1@" + facts["app:1"].Digest, `metadata.annotations["portcullis.dev/pinned"] app=cccccccccccc`}
-	if edits, _ := twice(t, again, facts); !cmp.Equal(want, edits) {
+	if edits, _ := digestsTwice(t, again, facts); !cmp.Equal(want, edits) {
 		t.Errorf("got edits %v of a later restart, want %v", edits, want)
 	}
 }
@@ -305,7 +304,7 @@ func TestDigestsWithoutAnAnswer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := Scope{Workload: decode(t, fmt.Sprintf(object, test.image))}
-			edits, findings := twice(t, s, test.facts)
+			edits, findings := digestsTwice(t, s, test.facts)
 			if len(edits) > 0 {
 				t.Errorf("got edits %v, want none", edits)
 			}
@@ -377,19 +376,11 @@ func TestDigestsChangeNothingElse(t *testing.T) {
 	}
 }
 
-// twice runs the mutator two times and requires that the second finds nothing
-// left to edit.
-func twice(t *testing.T, s Scope, facts image.Facts) (edits []string, findings []pod.Finding) {
+// digestsTwice is twice for Digests, with its edits as they are written.
+func digestsTwice(t *testing.T, s Scope, facts image.Facts) ([]string, []pod.Finding) {
 	t.Helper()
-	var first, second Recorder
-	findings = Digests(&first, s, facts)
-	for _, e := range first.Edits() {
-		edits = append(edits, fmt.Sprintf("%s %v", e.Path, e.New))
-	}
-	if Digests(&second, s, facts); len(second.Edits()) > 0 {
-		t.Errorf("got edits %v in a second pass, want none", second.Edits())
-	}
-	return edits, findings
+	edits, findings := twice(t, func(r *Recorder) []pod.Finding { return Digests(r, s, facts) })
+	return written(edits), findings
 }
 
 func withUnknownField(t *testing.T, object any) []byte {
@@ -407,43 +398,6 @@ func withUnknownField(t *testing.T, object any) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-func apply(t *testing.T, raw []byte, edits []Edit) []byte {
-	t.Helper()
-	patch, err := pod.Patch(raw, changes(edits))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if patch == nil {
-		return raw
-	}
-	operations, err := jsonpatch.DecodePatch(patch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	patched, err := operations.Apply(raw)
-	if err != nil {
-		t.Fatalf("applying %s: %v", patch, err)
-	}
-	return patched
-}
-
-func changes(edits []Edit) []pod.Edit {
-	var all []pod.Edit
-	for _, e := range edits {
-		all = append(all, e.Edit)
-	}
-	return all
-}
-
-func decode(t testing.TB, manifest string) *pod.Workload {
-	t.Helper()
-	w, err := pod.DecodeYAML([]byte(manifest))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
 }
 
 func BenchmarkDigests(b *testing.B) {

@@ -93,3 +93,10 @@ func Set[T any](r *Recorder, field *T, at pod.Path, value T, why Reason) {
 	r.record(pod.Edit{Path: at, New: value}, why)
 	*field = value
 }
+
+// Replace gives a field another value than the one that it has. A mutator that
+// replaces says in its comment why no user's value gets lost.
+func Replace[T any](r *Recorder, field *T, at pod.Path, value T, why Reason) {
+	r.record(pod.Edit{Path: at, Old: *field, New: value}, why)
+	*field = value
+}

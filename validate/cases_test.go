@@ -26,8 +26,9 @@ func rules(t testing.TB) map[string]struct {
 		levels[string(check.ID)] = check.Level
 		ids = append(ids, string(check.ID))
 	}
-	compiled := compile(t, `{rootUser: {}, digests: {forbidTags: [latest]},
-		registries: {allow: ["registry.example.com/**", "docker.io/library/*"], deny: ["registry.example.com/team/banned"]}}`)
+	compiled := compile(t, `{rootUser: {}, probes: {require: [readiness]}, digests: {forbidTags: [latest]},
+		registries: {allow: ["registry.example.com/**", "docker.io/library/*"], deny: ["registry.example.com/team/banned"]},
+		logging: {require: [environment, terminationMessagePolicy]}}`)
 	type rule = struct {
 		checks []string
 		judge  func(w *pod.Workload, check string) []pod.Finding
@@ -45,6 +46,12 @@ func rules(t testing.TB) map[string]struct {
 		}},
 		DigestsRule: {[]string{digestRequired, digestTag}, func(w *pod.Workload, _ string) []pod.Finding {
 			return Digests(w, compiled.DigestRequirement)
+		}},
+		ProbesRule: {[]string{probeMissing, probesIdentical, probeTimeout, livenessWithoutStartup}, func(w *pod.Workload, _ string) []pod.Finding {
+			return Probes(w, compiled.ProbeRequirement)
+		}},
+		LoggingRule: {[]string{logDirectory, logRedirect, logTailSidecar, logEnvironment, logTerminationMessage}, func(w *pod.Workload, _ string) []pod.Finding {
+			return Logging(w, compiled.LoggingRequirement, loggingFacts())
 		}},
 		RegistriesRule: {[]string{registryNotAllowed, registryDenied}, func(w *pod.Workload, _ string) []pod.Finding {
 			return Registries(w, compiled.Registries)

@@ -3,9 +3,7 @@ package validate
 import (
 	"errors"
 	"fmt"
-	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/pod-security-admission/api"
 
 	"github.com/portcullis-dev/portcullis/image"
@@ -57,7 +55,7 @@ func RootUserNeeds(w *pod.Workload, s *policies.CompiledRootUser) []image.Need {
 	}
 	var needs []image.Need
 	for c := range w.Containers() {
-		if uid, _ := runAsUser(w, c); uid == nil && c.Image != "" {
+		if w.RunAsUser(c) == nil && c.Image != "" {
 			needs = append(needs, image.Need{Image: c.Image, Config: true, UID: true})
 		}
 	}
@@ -71,8 +69,8 @@ func rootAllowed(w *pod.Workload, version api.Version) bool {
 }
 
 func rootUser(w *pod.Workload, c pod.Container, facts image.Facts) *pod.Finding {
-	uid, at := runAsUser(w, c)
-	f := &pod.Finding{Rule: RootUserRule, Check: runsAsRoot, Container: c.Name, Path: at, Fix: "set it to a user id above 0"}
+	uid := w.RunAsUser(c)
+	f := &pod.Finding{Rule: RootUserRule, Check: runsAsRoot, Container: c.Name, Path: w.RunAsUserPath(c), Fix: "set it to a user id above 0"}
 	switch {
 	case uid != nil && *uid > 0:
 		return nil
@@ -86,8 +84,9 @@ func rootUser(w *pod.Workload, c pod.Container, facts image.Facts) *pod.Finding 
 	if !known || fact.Err != nil || len(fact.Platforms) == 0 {
 		return unknownUser(f, fact.Err)
 	}
-	for _, p := range judgedPlatforms(w, fact.Platforms) {
-		if userOf(f, p, runAsNonRoot(w, c)) {
+	nonRoot := w.RunAsNonRoot(c)
+	for _, p := range fact.PlatformsFor(w.IsWindows()) {
+		if userOf(f, p, nonRoot != nil && *nonRoot) {
 			return f
 		}
 	}
@@ -109,7 +108,7 @@ func userOf(f *pod.Finding, p image.Platform, nonRoot bool) bool {
 		f.Message, f.Fix = fmt.Sprintf("the container would never start: runAsNonRoot is true and its image has %s, which is root", user), repair
 	case p.UID == 0:
 		f.Message, f.Fix = fmt.Sprintf("the container runs as root, because its image has %s", user), repair
-	case p.UID > 0 && nonRoot && !numeric(p.User):
+	case p.UID > 0 && nonRoot && !p.NumericUser():
 		f.Check = neverStarts
 		f.Message = fmt.Sprintf("the container would never start: runAsNonRoot is true and the kubelet cannot tell that its image's %s is not root", user)
 		f.Fix = fmt.Sprintf("set it to %d, which is what the image's /etc/passwd says", p.UID)
@@ -136,50 +135,4 @@ func unknownUser(f *pod.Finding, err error) *pod.Finding {
 	}
 	f.Fix = "set it to a user id above 0 that the image can run as"
 	return f
-}
-
-// runAsUser is the user that the manifest sets, nil where it leaves that to the
-// image, and the field that decides.
-func runAsUser(w *pod.Workload, c pod.Container) (*int64, pod.Path) {
-	at := c.Path().Child("securityContext").Child("runAsUser")
-	if c.SecurityContext != nil && c.SecurityContext.RunAsUser != nil {
-		return c.SecurityContext.RunAsUser, at
-	}
-	if w.Spec.SecurityContext != nil && w.Spec.SecurityContext.RunAsUser != nil {
-		return w.Spec.SecurityContext.RunAsUser, w.SpecPath().Child("securityContext").Child("runAsUser")
-	}
-	return nil, at
-}
-
-func runAsNonRoot(w *pod.Workload, c pod.Container) bool {
-	if c.SecurityContext != nil && c.SecurityContext.RunAsNonRoot != nil {
-		return *c.SecurityContext.RunAsNonRoot
-	}
-	return w.Spec.SecurityContext != nil && w.Spec.SecurityContext.RunAsNonRoot != nil && *w.Spec.SecurityContext.RunAsNonRoot
-}
-
-// judgedPlatforms are the platforms that count. One of Windows does not where the
-// pod is for Windows, and where a node runs it only if it is one; an image of a
-// single manifest runs anywhere, whatever its configuration says.
-func judgedPlatforms(w *pod.Workload, platforms []image.Platform) []image.Platform {
-	var judged, windows []image.Platform
-	for _, p := range platforms {
-		if p.OS == string(corev1.Windows) {
-			windows = append(windows, p)
-			if p.Selected {
-				continue
-			}
-		}
-		judged = append(judged, p)
-	}
-	if w.Spec.OS != nil && w.Spec.OS.Name == corev1.Windows && len(windows) > 0 {
-		return nil
-	}
-	return judged
-}
-
-// numeric reports whether the kubelet reads a USER as a number.
-func numeric(user string) bool {
-	name, _, _ := strings.Cut(user, ":")
-	return name != "" && strings.Trim(name, "0123456789") == ""
 }

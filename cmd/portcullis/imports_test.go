@@ -21,6 +21,7 @@ func TestImportDirection(t *testing.T) {
 	mayImport := map[string][]string{
 		"pod":            nil,
 		"pod/security":   {"pod"},
+		"pod/podtest":    {"pod"},
 		"image":          nil,
 		"policies":       nil,
 		"mutate":         leaves,
