@@ -26,6 +26,8 @@ func rulesOfCases() map[string]string {
 		"digests": `{digests: {forbidTags: [latest]}}`,
 		"registries": `{registries: {allow: ["registry.example.com/**", "docker.io/library/*"],
 			deny: ["registry.example.com/team/banned"]}}`,
+		"logging":                `{logging: {mode: Enforce, require: [environment, terminationMessagePolicy]}}`,
+		"probes":                 `{probes: {require: [readiness]}}`,
 		"rootUser":               `{rootUser: {}}`,
 		"podSecurity/baseline":   `{podSecurity: {level: baseline}}`,
 		"podSecurity/restricted": `{podSecurity: {level: restricted}}`,
@@ -33,7 +35,8 @@ func rulesOfCases() map[string]string {
 }
 
 // TestCases sends the cases of the unit tests through the API server: one named
-// pass-WHAT is admitted, one named fail-WHAT is refused by its rule. T14 to T18.
+// pass-WHAT is admitted, one named fail-WHAT is refused by its rule, or warned of
+// by it where its check never denies. T14 to T18.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	c := cluster.Cluster(t)
@@ -43,6 +46,8 @@ func TestCases(t *testing.T) {
 		namespaces[rule] = c.Namespace(t, nil)
 		c.Policy(t, namespaces[rule], "{validate: "+validate+"}")
 	}
+	r := replay{Cluster: c}
+	r.client, r.warnings = c.NewClient(t, nil)
 	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -64,15 +69,27 @@ func TestCases(t *testing.T) {
 			if name == "fail-procMount.yaml" {
 				t.Skip("since v1.35 the API server forbids what the check of baseline forbids; TestRefusals has a case of v1.34")
 			}
-			refusal := judge(t, c, namespace, file)
+			r.warnings.Take()
+			refusal := r.judge(t, namespace, file)
+			verdict := refusal
+			if onlyWarns(rule, name) {
+				verdict = strings.Join(r.warnings.Take(), "\n")
+			}
 			switch {
+			case onlyWarns(rule, name) && refusal != "":
+				t.Errorf("got refused with %q, want a warning", refusal)
 			case strings.HasPrefix(name, "pass-") && refusal != "":
 				t.Errorf("got refused with %q, want admitted", refusal)
-			case strings.HasPrefix(name, "fail-") && !strings.Contains(refusal, "for-"+namespace+": "+rule):
-				t.Errorf("got %q, want a refusal by rule %s", refusal, rule)
+			case strings.HasPrefix(name, "fail-") && !strings.Contains(verdict, "for-"+namespace+": "+rule):
+				t.Errorf("got %q, want a refusal, or a warning, by rule %s", verdict, rule)
 			}
 		})
 	}
+}
+
+// onlyWarns reports whether the check that a case is named after never denies.
+func onlyWarns(rule, name string) bool {
+	return rule == "probes" && strings.HasPrefix(name, "fail-") && !strings.HasPrefix(name, "fail-missing")
 }
 
 // levelOf is the level of the check that a case of podSecurity is named after.
@@ -85,24 +102,31 @@ func levelOf(name string) string {
 	return "restricted"
 }
 
+// replay sends cases through the API server.
+type replay struct {
+	*suite.Cluster
+	client   client.Client
+	warnings *suite.Warnings // that client gets
+}
+
 // judge creates the pod of a case, dry, and returns why it is refused. What the
 // API server itself finds invalid, such as a new pod with ephemeral containers, is
 // posted to the webhook.
-func judge(t *testing.T, c *suite.Cluster, namespace, file string) string {
+func (r replay) judge(t *testing.T, namespace, file string) string {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if filepath.Base(filepath.Dir(file)) == "rootUser" { // these images are looked at
-		data = []byte(strings.ReplaceAll(string(data), "registry.example.com", c.Registry.Host()))
+	if rule := filepath.Base(filepath.Dir(file)); rule == "rootUser" || rule == "logging" { // these images are looked at
+		data = []byte(strings.ReplaceAll(string(data), "registry.example.com", r.Registry.Host()))
 	}
 	var pod corev1.Pod
 	if err := yaml.UnmarshalStrict(data, &pod); err != nil {
 		t.Fatal(err)
 	}
 	pod.Namespace = namespace
-	err = c.Client.Create(t.Context(), pod.DeepCopy(), client.DryRunAll)
+	err = r.client.Create(t.Context(), pod.DeepCopy(), client.DryRunAll)
 	var status *apierrors.StatusError
 	switch {
 	case err == nil:
@@ -115,13 +139,13 @@ func judge(t *testing.T, c *suite.Cluster, namespace, file string) string {
 		t.Fatal(err)
 	}
 	request := suite.Request{Kind: suite.Pod, Namespace: namespace, Operation: "CREATE", Object: object}
-	if response := suite.Review(t, c.Server, "/validate", request); !response.Allowed {
+	if response := suite.Review(t, r.Server, "/validate", request); !response.Allowed {
 		return response.Result.Message
 	}
 	return ""
 }
 
-// pushImagesOfCases makes the images that the cases of rootUser name.
+// pushImagesOfCases makes the images that the cases of rootUser and logging name.
 func pushImagesOfCases(t *testing.T, c *suite.Cluster) {
 	t.Helper()
 	const passwd = "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\napp:x:999:999::/:/bin/sh\n"
@@ -133,6 +157,10 @@ func pushImagesOfCases(t *testing.T, c *suite.Cluster) {
 		return p
 	}
 	windows := harness.Platform{OS: "windows"}
+	env := func(variables ...string) harness.Platform {
+		return harness.Platform{Config: harness.Config{Env: variables}}
+	}
+	const python = "PYTHON_VERSION=3.12.4"
 	for name, platforms := range map[string][]harness.Platform{
 		"root":               {user("")},
 		"zero":               {user("0:0")},
@@ -144,6 +172,10 @@ func pushImagesOfCases(t *testing.T, c *suite.Cluster) {
 		"root-on-arm64":      {user("1000"), arm(user(""))},
 		"windows":            {windows},
 		"windows-and-number": {windows, user("1000")},
+		"plain":              {env()},
+		"python":             {env(python), arm(env(python))},
+		"python-unbuffered":  {env(python, "PYTHONUNBUFFERED=1", "NO_COLOR=1")},
+		"python-on-amd64":    {env(python), arm(env())},
 	} {
 		if err := c.Registry.PushPlatforms(fmt.Sprintf("%s/%s:1", c.Registry.Host(), name), platforms...); err != nil {
 			t.Fatal(err)

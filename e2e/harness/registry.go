@@ -26,7 +26,8 @@ const (
 	NginxImage = "nginx:1.27"
 )
 
-// Registry is an image registry in this process, and a mirror of Docker Hub.
+// Registry is an image registry in this process, and a mirror of Docker Hub and of
+// registry.k8s.io, whose pause is in upstream's examples.
 type Registry struct {
 	server  *httptest.Server
 	digests map[string]string // by full name and tag
@@ -133,7 +134,7 @@ func (r *Registry) Requests(part string) int {
 func (r *Registry) Host() string { return strings.TrimPrefix(r.server.URL, "http://") }
 
 // Config is a RegistryConfig with which Portcullis asks this registry for the
-// images of Docker Hub. It remembers what a tag stands for no longer than a second,
+// images that it mirrors. It remembers what a tag stands for no longer than a second,
 // so that a test can move one.
 func (r *Registry) Config() string {
 	return fmt.Sprintf(`apiVersion: portcullis.dev/v1alpha1
@@ -142,8 +143,9 @@ allow: {cidrs: [127.0.0.0/8]}
 insecure: [%q]
 mirrors:
 - {from: docker.io, to: [%q]}
+- {from: registry.k8s.io, to: [%q]}
 tagTTL: 1s
-`, r.Host(), r.Host()+"/docker.io")
+`, r.Host(), r.Host()+"/docker.io", r.Host()+"/registry.k8s.io")
 }
 
 // Close stops the registry.
