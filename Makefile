@@ -12,6 +12,9 @@ IMAGE ?= portcullis:$(VERSION)
 # Sets KUBEBUILDER_ASSETS for the rest of a recipe. Written with && and not with $(shell), so that a failure ends the recipe.
 controlplane = assets=$$(e2e/controlplane/ensure) && export KUBEBUILDER_ASSETS="$$assets" &&
 
+# Sets CHROMIUM likewise, for the tests of the HTML report.
+chromium = browser=$$(report/chromium/ensure) && export CHROMIUM="$$browser" &&
+
 # Deepcopy functions and CRDs, in a copy of the tree's folders below $(1).
 generate = $(GO) tool controller-gen object crd paths=./policies output:object:dir=$(1)/policies output:crd:dir=$(1)/manifests/crds
 
@@ -24,8 +27,8 @@ demo: ## Show Portcullis at work on a real API server; Ctrl-C ends it
 	@$(controlplane) $(GO) build -o bin/demo ./e2e/demo && exec bin/demo
 
 .PHONY: test
-test: ## All tests, those on a real API server too
-	@$(controlplane) set -x && $(GO) test -timeout 10m ./...
+test: ## All tests, those on a real API server and in a browser too
+	@$(controlplane) $(chromium) set -x && $(GO) test -timeout 10m ./...
 
 .PHONY: e2e
 e2e: ## The suites on a real API server alone, each test named

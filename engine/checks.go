@@ -10,6 +10,8 @@ import (
 
 // check is one section of spec.validate.
 type check struct {
+	// rule is the key of the section: podSecurity.
+	rule string
 	// mode is how serious a finding in the workload is, empty where the policy
 	// does not have the section.
 	mode func(m policies.Match, w *pod.Workload) policies.Mode
@@ -30,6 +32,7 @@ type input struct {
 var checks = []check{podSecurity, rootUser, digests, registries, probes, logging}
 
 var podSecurity = check{
+	rule: validate.PodSecurityRule,
 	mode: func(m policies.Match, w *pod.Workload) policies.Mode {
 		s := m.Policy.PodSecurity
 		switch {
@@ -46,6 +49,7 @@ var podSecurity = check{
 }
 
 var rootUser = check{
+	rule: validate.RootUserRule,
 	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
 		if m.Policy.RootUser == nil {
 			return ""
@@ -61,6 +65,7 @@ var rootUser = check{
 }
 
 var digests = check{
+	rule: validate.DigestsRule,
 	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
 		if m.Policy.DigestRequirement == nil {
 			return ""
@@ -73,6 +78,7 @@ var digests = check{
 }
 
 var registries = check{
+	rule: validate.RegistriesRule,
 	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
 		if m.Policy.Registries == nil {
 			return ""
@@ -85,6 +91,7 @@ var registries = check{
 }
 
 var probes = check{
+	rule: validate.ProbesRule,
 	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
 		if m.Policy.ProbeRequirement == nil {
 			return ""
@@ -97,6 +104,7 @@ var probes = check{
 }
 
 var logging = check{
+	rule: validate.LoggingRule,
 	mode: func(m policies.Match, _ *pod.Workload) policies.Mode {
 		s := m.Policy.LoggingRequirement
 		switch {

@@ -4,7 +4,8 @@
 // A mutator is a pure function of the workload, facts about its images and the
 // section's settings. It edits through a Recorder, so that what the checks judge
 // and what the patch says cannot differ, and a second run has nothing to edit. It
-// sets what is not set: no user's value is changed.
+// sets what is not set: no user's value is changed, but for the one that Logging may
+// replace (terminationMessagePolicy File), which loses nothing by it.
 package mutate
 
 import (

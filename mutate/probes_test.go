@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/pod"
@@ -146,6 +147,10 @@ func TestProbes(t *testing.T) {
 			want: []string{`a: containers[0].readinessProbe {"tcpSocket":{"port":1}}` + fromCatalog},
 		},
 		{
+			name: "and no other source is asked for what restarts", settings: catalog + ", livenessSources: [Healthcheck]", spec: `containers: [{name: a, image: healthy}]`,
+			want: []string{`a: containers[0].readinessProbe {"tcpSocket":{"port":1}}` + fromCatalog},
+		},
+		{
 			name: "a catalog that knows the image decides alone", settings: "catalog: [{images: [docker.io/library/healthy], startup: {tcpSocket: {port: 3}}}]",
 			spec: `containers: [{name: a, image: healthy, ports: [{containerPort: 80}]}]`,
 			want: []string{`a: containers[0].startupProbe {"tcpSocket":{"port":3}}` + fromCatalog},
@@ -220,6 +225,32 @@ func TestProbes(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, tc.run)
+	}
+}
+
+// TestProbesAreCopies requires that who changes a probe changes no other workload's.
+func TestProbesAreCopies(t *testing.T) {
+	settings := compile(t, "{probes: {livenessSources: [Healthcheck]}}").Probes
+	facts := probeFacts()
+	const manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: a, image: 'postgres:17', ports: [{containerPort: 5432}]}, {name: b, image: healthy}]}\n"
+	var before []string
+	for range 2 {
+		w := decode(t, manifest)
+		var r Recorder
+		Probes(&r, w, settings, facts)
+		if before == nil {
+			before = explained(r.Edits())
+		}
+		if diff := cmp.Diff(before, explained(r.Edits())); diff != "" {
+			t.Errorf("edits after another workload was changed (-before +after):\n%s", diff)
+		}
+		for i := range w.Spec.Containers {
+			for _, p := range []*corev1.Probe{w.Spec.Containers[i].ReadinessProbe, w.Spec.Containers[i].LivenessProbe, w.Spec.Containers[i].StartupProbe} {
+				if p != nil {
+					p.PeriodSeconds, p.Exec.Command[0] = 77, "changed"
+				}
+			}
+		}
 	}
 }
 

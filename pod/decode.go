@@ -161,24 +161,40 @@ func Default(w *Workload) {
 	}
 }
 
+// FieldError is what is wrong with one field of an object that cannot be decoded.
+type FieldError struct {
+	// Path is the field; the zero Path is the object itself.
+	Path Path
+	Err  error
+}
+
+// Error leads with the path.
+func (e *FieldError) Error() string {
+	path := e.Path.String()
+	if path == "" {
+		path = "the object"
+	}
+	return path + ": " + e.Err.Error()
+}
+
+// Unwrap returns what is wrong.
+func (e *FieldError) Unwrap() error { return e.Err }
+
 // fieldError rewrites the decoder's error so that it leads with the field's path
 // and speaks of JSON, not of Go types.
 func fieldError(err error) error {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		path := fromPointer(string(semantic.JSONPointer)).String()
-		if path == "" {
-			path = "the object"
+		e := &FieldError{Path: fromPointer(string(semantic.JSONPointer)), Err: semantic.Err}
+		if e.Err == nil {
+			e.Err = fmt.Errorf("got %s, expected %s", got(semantic.JSONKind), expected(semantic.GoType.Kind()))
 		}
-		if semantic.Err != nil {
-			return fmt.Errorf("%s: %w", path, semantic.Err)
-		}
-		return fmt.Errorf("%s: got %s, expected %s", path, got(semantic.JSONKind), expected(semantic.GoType.Kind()))
+		return e
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
-		if path := fromPointer(string(syntactic.JSONPointer)).String(); path != "" {
-			return fmt.Errorf("%s: %w", path, syntactic.Err)
+		if path := fromPointer(string(syntactic.JSONPointer)); path != (Path{}) {
+			return &FieldError{Path: path, Err: syntactic.Err}
 		}
 		return fmt.Errorf("at byte %d: %w", syntactic.ByteOffset, syntactic.Err)
 	}

@@ -5,7 +5,7 @@ import corev1 "k8s.io/api/core/v1"
 // LongRunning reports whether a container is there to stay: a regular one of a pod
 // that is started again whenever it ends. A Job's pods are not, and need no look at
 // who owns them: the API server lets a Job have no pod that is always restarted
-// (ValidateJob in k8s.io/kubernetes/pkg/apis/batch/validation).
+// (validateJobSpec in k8s.io/kubernetes/pkg/apis/batch/validation).
 //
 // A sidecar runs as long as its pod does, and serves the other containers rather
 // than who asks for the workload: it is not meant here.

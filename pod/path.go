@@ -30,11 +30,25 @@ func (p Path) Key(key string) Path {
 	return Path{text: p.text + "[" + strconv.Quote(key) + "]", pointer: p.pointer + "/" + escape(key)}
 }
 
+// Join is the path q of the object at p.
+func (p Path) Join(q Path) Path {
+	switch {
+	case p.text == "":
+		return q
+	case q.text == "" || q.text[0] == '[':
+		return Path{text: p.text + q.text, pointer: p.pointer + q.pointer}
+	}
+	return Path{text: p.text + "." + q.text, pointer: p.pointer + q.pointer}
+}
+
 // String is the path as a person writes it: spec.containers[0].image.
 func (p Path) String() string { return p.text }
 
 // Pointer is the path as RFC 6901 writes it: /spec/containers/0/image.
 func (p Path) Pointer() string { return p.pointer }
+
+// Tokens are the keys and indices of the path, from the object inwards.
+func (p Path) Tokens() []string { return tokens(p.pointer) }
 
 // Generic is the path without the indices of lists, equal for one field of each
 // element: spec.containers[].image.

@@ -1,5 +1,7 @@
 package policies
 
+import "slices"
+
 // ShippedRuntime is an entry of the catalog that Portcullis ships.
 //
 // +kubebuilder:object:generate=false
@@ -18,7 +20,9 @@ type ShippedRuntime struct {
 // and that they do nothing else: the programs that do not know them pass over them.
 //
 // What decides the same thing is listed in Unless, so that nobody's choice is overruled by another name.
-func ShippedRuntimes() []ShippedRuntime { return append(shippedLanguages(), shippedServers()...) }
+func ShippedRuntimes() []ShippedRuntime {
+	return slices.Concat(shippedLanguages(), shippedFrameworks(), shippedServers(), shippedGateways())
+}
 
 // noColor is the convention of https://no-color.org. Node.js warns where FORCE_COLOR is set beside it.
 func noColor(unless ...string) RuntimeVariable {
@@ -57,7 +61,14 @@ func shippedLanguages() []ShippedRuntime {
 			},
 			Source: "https://docs.deno.com/api/deno/~/Deno.noColor",
 			Why:    "Escape sequences for colours in a log get in the way of searching and parsing.",
-		}, {
+		},
+	}
+}
+
+// shippedFrameworks are recognised by the ENV of the images that they are made for.
+func shippedFrameworks() []ShippedRuntime {
+	return []ShippedRuntime{
+		{
 			LoggingRuntime: LoggingRuntime{
 				Name:     "rails",
 				Images:   []string{"docker.io/library/ruby"},
@@ -154,7 +165,14 @@ func shippedServers() []ShippedRuntime {
 			},
 			Source: "https://docs.sonarsource.com/sonarqube-community-build/instance-administration/system-functions/server-logs-and-system-info",
 			Why:    "An event with its stack trace becomes one line.",
-		}, {
+		},
+	}
+}
+
+// shippedGateways write logs of access beside their own.
+func shippedGateways() []ShippedRuntime {
+	return []ShippedRuntime{
+		{
 			LoggingRuntime: LoggingRuntime{
 				Name:     "kong",
 				Images:   []string{"docker.io/library/kong", "docker.io/kong/kong", "docker.io/kong/kong-gateway"},

@@ -57,8 +57,11 @@ type LoggingInjection struct {
 
 	// FallbackToLogsOnError has the end of its log become the termination message
 	// of a container that fails without having written one, at most 2,048 bytes or
-	// 80 lines; whoever may read the Pod can then read them. Unchanged leaves the
-	// field alone. Default: FallbackToLogsOnError.
+	// 80 lines; whoever may read the Pod can then read them. It replaces File, which
+	// the API server fills in where the field is left out; what a container writes
+	// into its file still comes first, and one that names another file than
+	// /dev/termination-log is left alone. Unchanged leaves the field alone. Default:
+	// FallbackToLogsOnError.
 	// +optional
 	// +kubebuilder:default="FallbackToLogsOnError"
 	TerminationMessagePolicy TerminationMessages `json:"terminationMessagePolicy,omitempty"`

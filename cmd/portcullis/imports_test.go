@@ -24,11 +24,14 @@ func TestImportDirection(t *testing.T) {
 		"pod/podtest":    {"pod"},
 		"image":          nil,
 		"policies":       nil,
+		"input":          {"pod"},
+		"input/rewrite":  {"pod"},
+		"report":         front,
 		"mutate":         leaves,
 		"validate":       leaves,
 		"engine":         core,
 		"webhook":        front,
-		"cmd/portcullis": append([]string{"webhook"}, front...),
+		"cmd/portcullis": append([]string{"webhook", "input", "input/rewrite", "report"}, front...),
 	}
 	onlyIn := map[string][]string{
 		"github.com/google/go-containerregistry": {"image"},

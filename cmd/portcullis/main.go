@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
 // Exit codes.
@@ -35,6 +37,11 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// silentError ends a command with an exit code; what is to be said has been said.
+type silentError struct{ code int }
+
+func (e silentError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
 // noArgs refuses what is neither a command nor a flag.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(cmd, args); err != nil {
@@ -43,15 +50,41 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
 // run carries out one command line and returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRoot(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var silent silentError
+	if errors.As(err, &silent) {
+		return silent.code
+	}
+	fmt.Fprintln(s.err, "portcullis:", err)
+	if errors.As(err, &usageError{}) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// newRoot is the command with all its subcommands.
+func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "portcullis",
 		Short: "Admission webhook that repairs and judges Kubernetes workloads",
 		Long: `Portcullis is a Kubernetes admission webhook and policy enforcer. It pins image
 tags to digests, applies the Pod Security Standards, and finds containers that run
 as root or come from elsewhere, in Pods and in everything that carries a pod
-template, as PodPolicy objects say.`,
+template, as PodPolicy objects say. The same verdict is to be had before the
+cluster sees an object: portcullis check.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
@@ -59,20 +92,16 @@ template, as PodPolicy objects say.`,
 			return usageError{errors.New("a command is missing; see portcullis --help")}
 		},
 	}
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	if name := filepath.Base(os.Args[0]); strings.HasPrefix(name, "kubectl-") {
+		// Called as a plugin, it is what users type.
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl portcullis"}
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(stderr), newVersion())
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintln(stderr, "portcullis:", err)
-	if errors.As(err, &usageError{}) {
-		return exitUsage
-	}
-	return exitFailed
+	root.AddCommand(newCheck(s), newExplain(s), newTest(s), newExport(s), newServe(s.err), newVersion())
+	return root
 }

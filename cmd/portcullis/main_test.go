@@ -25,6 +25,7 @@ func TestRun(t *testing.T) {
 	}{
 		{name: "version", args: "version", stdout: "portcullis dev (go"},
 		{name: "help", args: "--help", stdout: "Answer the API server's admission reviews"},
+		{name: "completion", args: "completion bash", stdout: "# bash completion V2 for portcullis"},
 		{name: "no command", args: "", code: 2, stderr: []string{"portcullis: a command is missing; see portcullis --help"}},
 		{name: "unknown command", args: "sreve", code: 2, stderr: []string{`unknown command "sreve"`}},
 		{name: "unknown flag", args: "serve --prot 1", code: 2, stderr: []string{"unknown flag: --prot; see portcullis serve --help"}},
@@ -52,7 +53,7 @@ func TestRun(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), strings.Fields(test.args), &stdout, &stderr)
+			code := run(t.Context(), strings.Fields(test.args), streams{strings.NewReader(""), &stdout, &stderr})
 			if code != test.code || !strings.Contains(stdout.String(), test.stdout) {
 				t.Errorf("got code %d, stdout %q, want %d, a text with %q", code, &stdout, test.code, test.stdout)
 			}

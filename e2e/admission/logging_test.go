@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -85,7 +86,7 @@ func TestLogging(t *testing.T) {
 
 	// kubectl apply: what is not in the manifest stays.
 	patch := map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": logging().Containers}}}}
-	if err := c.Client.Patch(t.Context(), again, client.RawPatch("application/strategic-merge-patch+json", marshal(t, patch))); err != nil {
+	if err := c.Client.Patch(t.Context(), again, client.RawPatch(types.StrategicMergePatchType, marshal(t, patch))); err != nil {
 		t.Fatalf("applying: %v", err)
 	}
 	wantUnchanged(t, deployment, again)
@@ -101,8 +102,8 @@ func TestLoggingServerSide(t *testing.T) {
 	apply := func() *appsv1.Deployment {
 		t.Helper()
 		object := suite.Deployment.New(namespace, "main", logging())
-		//nolint:staticcheck // the typed way needs an apply configuration
-		if err := c.Client.Patch(t.Context(), object, client.Apply, client.FieldOwner("somebody"), client.ForceOwnership); err != nil {
+		patch := client.RawPatch(types.ApplyPatchType, marshal(t, object))
+		if err := c.Client.Patch(t.Context(), object, patch, client.FieldOwner("somebody"), client.ForceOwnership); err != nil {
 			t.Fatal(err)
 		}
 		return object.(*appsv1.Deployment)

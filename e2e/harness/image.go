@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -23,6 +24,13 @@ type Platform struct {
 	Config
 	// Passwd is the content of /etc/passwd. Empty: there is no such file.
 	Passwd string
+}
+
+// Health is a HEALTHCHECK that runs a command.
+func Health(command ...string) *v1.HealthConfig {
+	return &v1.HealthConfig{
+		Test: append([]string{"CMD"}, command...), Interval: 10 * time.Second, Timeout: 2 * time.Second, Retries: 3, StartPeriod: 20 * time.Second,
+	}
 }
 
 // Push stores an image of one platform under a name and tag.

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// TestBundleRoundTrip requires that what is written of a cluster is read back.
+func TestBundleRoundTrip(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	if err := policies.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	preset := func(name string) *policies.PodPolicy {
+		p, err := policies.Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	objects := []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", Labels: map[string]string{"tier": "gold"}}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "bare"}},
+	}
+	for name, cluster := range map[string][]client.Object{
+		"restricted": append([]client.Object{preset("restricted")}, objects...),
+		"audit":      objects, // what the webhook goes by then
+	} {
+		reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cluster...).Build()
+		data, err := bundleOf(t.Context(), reader, preset("audit"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "bundle.yaml")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		list, namespaces, err := readBundle(t.Context(), path)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, data)
+		}
+		if diff := cmp.Diff(map[string]map[string]string{"web": {"tier": "gold"}, "bare": nil}, namespaces); diff != "" {
+			t.Errorf("namespaces (-want +got):\n%s", diff)
+		}
+		if len(list) != 1 || list[0].Name != name {
+			t.Fatalf("got policies %+v, want %s", list, name)
+		}
+		if diff := cmp.Diff(preset(name).Spec, list[0].Spec); diff != "" {
+			t.Errorf("spec of %s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestExportUsage(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"export"}, "portcullis: what to export is missing; see portcullis export --help\n"},
+		{[]string{"export", "bundle", "--kubeconfig", "none"}, "portcullis: finding the API server: set --kubeconfig or KUBECONFIG, or run in a pod: stat none: no such file or directory\n"},
+	} {
+		if got := execute(t, "", test.args...); got.code != 2 || got.stderr != test.want {
+			t.Errorf("%v: got %+v, want exit code 2, %q", test.args, got, test.want)
+		}
+	}
+}

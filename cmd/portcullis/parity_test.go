@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/portcullis-dev/portcullis/engine"
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/input"
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/report"
+	"github.com/portcullis-dev/portcullis/webhook"
+)
+
+// parityPolicies have every rule, in one mode each.
+const parityPolicies = `
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: pod-security}
+spec: {validate: {podSecurity: {level: restricted}}}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: images}
+spec:
+  mode: Warn
+  mutate: {digests: {}}
+  validate:
+    rootUser: {}
+    digests: {forbidTags: [latest]}
+    registries: {allow: ["registry.example.com/**", "docker.io/library/*"], deny: ["registry.example.com/team/banned"]}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: pins}
+spec: {match: {namespaceSelector: {matchLabels: {tier: gold}}}, mutate: {digests: {}}}
+`
+
+// parityImages knows what images are by words in their names.
+type parityImages struct{}
+
+func (parityImages) Gather(_ context.Context, needs []image.Need, _ image.Credentials) image.Facts {
+	facts := image.Facts{}
+	for _, n := range needs {
+		fact := image.Fact{Image: n.Image, Digest: "sha256:" + strings.Repeat("a", 64)}
+		p := image.Platform{OS: "linux", Architecture: "amd64", User: "1000", UID: 1000}
+		switch {
+		case strings.Contains(n.Image, "unreachable"):
+			fact = image.Fact{Image: n.Image, Err: &image.Error{Reason: image.Unreachable, Image: n.Image, Host: "registry.example.com"}}
+		case strings.Contains(n.Image, "root"):
+			p.User, p.UID = "", 0
+		}
+		if fact.Err == nil {
+			fact.Platforms = []image.Platform{p}
+		}
+		facts[n.Image] = fact
+	}
+	return facts
+}
+
+// TestParity requires one verdict everywhere: for every case file the command
+// line, the engine and the webhook find the same, in the same words.
+func TestParity(t *testing.T) {
+	list, err := policies.Load([]byte(parityPolicies), "parity.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policies.Compile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := engine.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces := map[string]map[string]string{}
+	for _, name := range []string{"default", "web"} {
+		namespaces[name] = map[string]string{"tier": "gold", namespaceNameLabel: name, "pod-security.kubernetes.io/warn": "baseline"}
+	}
+	handler, err := webhook.Rehearsal{Policies: set, Namespaces: namespaces, Images: parityImages{}}.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../validate/testdata/*/*.yaml")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("got %d case files, %v, want at least 50", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimPrefix(file, "../../validate/testdata/"), func(t *testing.T) {
+			c := &checker{judge: &judge{engine: core, policies: set, images: parityImages{}, namespaces: namespaces}, log: io.Discard}
+			if err := c.check(t.Context(), input.Open(t.Context(), input.Options{Paths: []string{file}})); err != nil {
+				t.Fatal(err)
+			}
+			byEngine := judgeDirectly(t, core, set, file, namespaces)
+			if diff := cmp.Diff(findingsOf(byEngine), findingsIn(c.report.Results)); diff != "" {
+				t.Errorf("-engine +check:\n%s", diff)
+			}
+			var texts []string
+			for _, f := range byEngine {
+				texts = append(texts, fmt.Sprintf("%s: %s", f.Mode, f))
+			}
+			if diff := cmp.Diff(texts, reviewed(t, handler, file)); diff != "" {
+				t.Errorf("-engine +webhook:\n%s", diff)
+			}
+		})
+	}
+}
+
+// judgeDirectly is the decision by the engine alone, without anything of this
+// command: of the mutators first, of the checks then.
+func judgeDirectly(t *testing.T, core *engine.Engine, set *policies.Set, file string, namespaces map[string]map[string]string) []engine.Finding {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := pod.DecodeYAML(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := w.Metadata.Namespace
+	if name == "" {
+		name = "default"
+	}
+	plan := core.Plan(engine.Review{Workload: w, Namespace: engine.Namespace{Name: name, Labels: namespaces[name]}}, set)
+	var none image.Credentials
+	mutation := plan.Mutate(parityImages{}.Gather(t.Context(), plan.MutationNeeds(), none))
+	validation := plan.Validate(parityImages{}.Gather(t.Context(), plan.ValidationNeeds(), none))
+	return append(mutation.Findings, validation.Findings...)
+}
+
+func findingsOf(findings []engine.Finding) []report.Result {
+	var results []report.Result
+	for _, f := range findings {
+		outcome := report.Warn
+		if f.Mode == policies.ModeEnforce {
+			outcome = report.Fail
+		}
+		results = append(results, report.Result{
+			Policy: f.Policy, Rule: f.Rule, Check: f.Check, Mode: string(f.Mode), Result: outcome,
+			Container: f.Container, Field: f.Path.String(), Value: f.Value, Message: f.Message, Fix: f.Fix,
+		})
+	}
+	return results
+}
+
+func findingsIn(all []report.Result) []report.Result {
+	var results []report.Result
+	for _, r := range all {
+		if r.Result == report.Pass {
+			continue
+		}
+		r.Source, r.Document, r.Line, r.Column, r.Kind, r.Namespace, r.Name = "", 0, 0, 0, "", "", ""
+		results = append(results, r)
+	}
+	return results
+}
+
+// reviewed is what the webhook writes into the audit log for the creation of the
+// object in a file: by its mutating part, and by its validating part for what
+// that one made.
+func reviewed(t *testing.T, handler http.Handler, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := pod.DecodeYAML(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object = defaulted(t, w, object)
+	mutation := post(t, handler, webhook.MutatePath, w, object)
+	if mutation.Patch != nil {
+		patch, err := jsonpatch.DecodePatch(mutation.Patch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if object, err = patch.Apply(object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	validation := post(t, handler, webhook.ValidatePath, w, object)
+	return slices.Concat(findingLines(mutation), findingLines(validation))
+}
+
+// defaulted has the spec that the API server would send, since it sets defaults
+// before admission.
+func defaulted(t *testing.T, w *pod.Workload, object []byte) []byte {
+	t.Helper()
+	spec, err := json.Marshal(w.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := jsonpatch.DecodePatch([]byte(`[{"op":"replace","path":"` + w.SpecPath().Pointer() + `","value":` + string(spec) + `}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if object, err = patch.Apply(object); err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+func post(t *testing.T, handler http.Handler, path string, w *pod.Workload, object []byte) *admissionv1.AdmissionResponse {
+	t.Helper()
+	namespace := w.Metadata.Namespace
+	if namespace == "" {
+		namespace = "default"
+	}
+	review, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: "1", Namespace: namespace, Name: w.Metadata.Name, Operation: admissionv1.Create,
+			Kind:     metav1.GroupVersionKind{Group: w.Kind.Group, Version: w.Kind.Version, Kind: w.Kind.Name},
+			Resource: metav1.GroupVersionResource{Group: w.Kind.Group, Version: w.Kind.Version, Resource: w.Kind.Resource},
+			Object:   runtime.RawExtension{Raw: object},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(review)))
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	var answer admissionv1.AdmissionReview
+	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || answer.Response == nil {
+		t.Fatalf("got %d %s, %v, want an AdmissionReview", recorder.Code, recorder.Body, err)
+	}
+	return answer.Response
+}
+
+func findingLines(r *admissionv1.AdmissionResponse) []string {
+	if r.AuditAnnotations["findings"] == "" {
+		return nil
+	}
+	return strings.Split(r.AuditAnnotations["findings"], "\n")
+}

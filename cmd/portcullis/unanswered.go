@@ -1,0 +1,66 @@
+package main
+
+import (
+	"github.com/portcullis-dev/portcullis/engine"
+)
+
+// repair says that what a mutator would have set satisfies a check.
+type repair struct {
+	mutator     string
+	rule, check string // an empty check stands for all of the rule
+}
+
+// repairs are the findings that the cluster may not have, because a mutator that
+// could not ask a registry would have repaired what they are about. It is never
+// changed.
+var repairs = []repair{
+	{"digests", "digests", "required"},
+	{"hardening", "podSecurity", "runAsNonRoot"},
+	{"hardening", "rootUser", "neverStarts"},
+	{"probes", "probes", ""},
+	{"logging", "logging", ""},
+}
+
+// unanswered tells findings that nobody can vouch for without a registry from
+// those that hold: they stand for an answer that was not asked for, or for a
+// repair that needs one.
+type unanswered struct {
+	offline bool
+	// mutators are those that could not do their work, with the container that they
+	// could not do it for.
+	mutators []engine.Finding
+}
+
+func newUnanswered(j judgement) unanswered {
+	u := unanswered{offline: j.offline}
+	if !j.offline {
+		return u
+	}
+	for _, f := range j.mutation.Findings {
+		if f.NoAnswer {
+			u.mutators = append(u.mutators, f)
+		}
+	}
+	return u
+}
+
+// reason is why a finding is skipped, empty where it holds.
+func (u unanswered) reason(f engine.Finding) string {
+	switch {
+	case !u.offline:
+		return ""
+	case f.NoAnswer:
+		return "a registry would have to be asked (--online): " + f.Message
+	}
+	for _, m := range u.mutators {
+		if m.Container != "" && f.Container != "" && m.Container != f.Container {
+			continue
+		}
+		for _, r := range repairs {
+			if r.mutator == m.Rule && r.rule == f.Rule && (r.check == "" || r.check == f.Check) {
+				return "a registry would have to be asked (--online), and mutate." + r.mutator + " may repair it: " + f.Message
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,157 @@
+// Package report writes what a human or a CI system reads about judged
+// workloads.
+//
+// Without it each front end would word, order and escape findings on its own:
+// the terminal would say something else than the annotation on the pull request,
+// a name with markup or control characters in it would run in somebody's browser
+// or terminal, and a summary would count what was never judged among what is
+// fine. A front end collects results in a Report, and each format is a pure
+// function of that.
+package report
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Outcome is what became of one rule on one object. The words are those of the
+// result field of a PolicyReport.
+type Outcome string
+
+// The outcomes of a Result.
+const (
+	// Pass: the rule was judged and found nothing.
+	Pass Outcome = "pass"
+	// Fail: a finding that denies at admission.
+	Fail Outcome = "fail"
+	// Warn: a finding that denies nothing: its mode is Warn or Audit, or it was
+	// there before.
+	Warn Outcome = "warn"
+	// Error: something could not be judged because the input cannot be read.
+	Error Outcome = "error"
+	// Skip: something was not judged, for the reason that the message gives.
+	Skip Outcome = "skip"
+)
+
+// InputRule is the Rule of results about input that could not be read, which
+// belong to no policy.
+const InputRule = "input"
+
+// Result is what one rule of one policy says about one field of an object, or
+// that it says nothing about the object.
+type Result struct {
+	// Source is the path as given plus what the walk added, "-" for standard input.
+	Source string `json:"source"`
+	// Document is the place of the YAML document in Source, counted from 1; 0 where
+	// the result is about the source as a whole.
+	Document int `json:"document"`
+	// Line and Column are the place of the field in Source, or of the field that
+	// would have it, counted from 1; 0 where they are not known. Columns count
+	// characters.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+
+	// Kind, Namespace and Name are those of the object; they are empty for a source
+	// that cannot be read.
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+
+	// Policy is the name of the policy, or Namespace/NAME for what the labels of a
+	// namespace say.
+	Policy string `json:"policy"`
+	// Rule is the key of the policy's section: podSecurity.
+	Rule string `json:"rule"`
+	// Check is the control inside the rule, for podSecurity upstream's id:
+	// capabilities_restricted. Empty where a rule has just one, and for a pass.
+	Check string `json:"check"`
+	// Mode is Enforce, Warn or Audit.
+	Mode string `json:"mode"`
+	// Result is the outcome.
+	Result Outcome `json:"result"`
+
+	// Container is the container it is about, empty for the pod.
+	Container string `json:"container"`
+	// Field is the path of the field: spec.containers[0].image.
+	Field string `json:"field"`
+	// Value is the JSON value of the field, nil where the field is not set.
+	Value any `json:"value,omitempty"`
+	// Message says what is wrong, as a part of a sentence without a full stop.
+	Message string `json:"message"`
+	// Fix says what to write instead, as an imperative without a full stop.
+	Fix string `json:"fix"`
+}
+
+// Summary counts what a Report is about.
+type Summary struct {
+	// Objects are the workloads that were judged.
+	Objects int `json:"objects"`
+	// Pass, Fail, Warn, Error and Skip count results.
+	Pass  int `json:"pass"`
+	Fail  int `json:"fail"`
+	Warn  int `json:"warn"`
+	Error int `json:"error"`
+	Skip  int `json:"skip"`
+	// Files are the sources that were read.
+	Files int `json:"files"`
+	// NotWorkloads are the documents that no rule is for: Services, ConfigMaps.
+	NotWorkloads int `json:"notWorkloads"`
+	// Unmatched are those of Objects that no policy is for, so that nothing is
+	// known about them.
+	Unmatched int `json:"unmatched"`
+}
+
+// Report is what a run found. Its zero value is empty and ready to use. It is
+// not safe for concurrent use: parallel workers keep one each and Merge them.
+type Report struct {
+	Results []Result `json:"results"`
+	// Summary is kept up to date by Add and Merge, apart from Objects, Files,
+	// NotWorkloads and Unmatched, which are the caller's to count.
+	Summary Summary `json:"summary"`
+}
+
+// Add takes results in and counts them. The results of one object are to be
+// added in the order in which they should be read.
+func (r *Report) Add(results ...Result) {
+	for _, result := range results {
+		switch result.Result {
+		case Pass:
+			r.Summary.Pass++
+		case Fail:
+			r.Summary.Fail++
+		case Warn:
+			r.Summary.Warn++
+		case Skip:
+			r.Summary.Skip++
+		default: // an outcome that nobody knows is no pass
+			result.Result = Error
+			r.Summary.Error++
+		}
+		r.Results = append(r.Results, result)
+	}
+}
+
+// Merge adds the results and all counts of another report.
+func (r *Report) Merge(other *Report) {
+	r.Add(other.Results...)
+	r.Summary.Objects += other.Summary.Objects
+	r.Summary.Files += other.Summary.Files
+	r.Summary.NotWorkloads += other.Summary.NotWorkloads
+	r.Summary.Unmatched += other.Summary.Unmatched
+}
+
+// sorted are the results by source, document and object, and in the order of Add
+// within an object, whatever the order in which workers delivered them.
+func (r *Report) sorted() []Result {
+	results := append([]Result{}, r.Results...) // never nil, which JSON has another word for
+	slices.SortStableFunc(results, func(a, b Result) int {
+		return cmp.Or(
+			cmp.Compare(a.Source, b.Source),
+			cmp.Compare(a.Document, b.Document),
+			cmp.Compare(a.Namespace, b.Namespace),
+			cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(a.Name, b.Name),
+		)
+	})
+	return results
+}
