@@ -4,7 +4,9 @@
 package e2e_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,33 +15,52 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
-	"github.com/portcullis-dev/portcullis/e2e/suite"
 )
 
-func base(t *testing.T) []*unstructured.Unstructured {
+// manifests is the folder of what is tested.
+var manifests = filepath.Join("..", "manifests")
+
+// overlays are the installations that ship, and the components that an admin adds.
+func overlays(t *testing.T) []string {
 	t.Helper()
-	objects, err := harness.Render(filepath.Join("..", "manifests", "base"))
+	folders, err := filepath.Glob(filepath.Join(manifests, "overlays", "*"))
+	if err != nil || len(folders) < 4 {
+		t.Fatalf("got overlays %v (%v), want four and more", folders, err)
+	}
+	return append(folders, filepath.Join(manifests, "base"))
+}
+
+// render builds a folder as kubectl does.
+func render(t *testing.T, folder string) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := harness.Render(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return objects
 }
 
-// find decodes the one object of its kind, and refuses fields that it has not.
-func find[T any](t *testing.T, kind string) T {
+// eachOverlay runs a test for every installation.
+func eachOverlay(t *testing.T, test func(*testing.T, []*unstructured.Unstructured)) {
+	t.Helper()
+	for _, folder := range overlays(t) {
+		t.Run(filepath.Base(folder), func(t *testing.T) { test(t, render(t, folder)) })
+	}
+}
+
+// all decodes the objects of a kind, and refuses fields that it has not.
+func all[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) []T {
 	t.Helper()
 	var found []T
-	for _, object := range base(t) {
+	for _, object := range objects {
 		if object.GetKind() != kind {
 			continue
 		}
@@ -49,149 +70,202 @@ func find[T any](t *testing.T, kind string) T {
 		}
 		found = append(found, typed)
 	}
+	return found
+}
+
+// find is the one object of its kind.
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) T {
+	t.Helper()
+	found := all[T](t, objects, kind)
 	if len(found) != 1 {
 		t.Fatalf("got %d objects of kind %s, want 1", len(found), kind)
 	}
 	return found[0]
 }
 
-func TestBaseRenders(t *testing.T) {
-	var got []string
-	for _, object := range base(t) {
-		got = append(got, object.GetKind()+" "+strings.TrimPrefix(object.GetNamespace()+"/"+object.GetName(), "/"))
+// names lists objects by kind, namespace and name.
+func names(objects []*unstructured.Unstructured) []string {
+	var list []string
+	for _, object := range objects {
+		list = append(list, object.GetKind()+" "+strings.TrimPrefix(object.GetNamespace()+"/"+object.GetName(), "/"))
 	}
-	slices.Sort(got)
-	want := []string{
+	slices.Sort(list)
+	return list
+}
+
+// TestOverlays lists what each installation consists of.
+func TestOverlays(t *testing.T) {
+	common := []string{
 		"ClusterRole portcullis",
 		"ClusterRoleBinding portcullis",
 		"CustomResourceDefinition podpolicies.portcullis.dev",
 		"Deployment portcullis-system/portcullis",
 		"MutatingWebhookConfiguration portcullis",
 		"Namespace portcullis-system",
-		"Role portcullis-system/portcullis",
-		"RoleBinding portcullis-system/portcullis",
-		"Secret portcullis-system/portcullis-certificate",
 		"Service portcullis-system/portcullis",
 		"ServiceAccount portcullis-system/portcullis",
 		"ValidatingWebhookConfiguration portcullis",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("manifests/base (-want +got):\n%s", diff)
+	selfSigned := []string{
+		"ClusterRole portcullis-self-signed",
+		"ClusterRoleBinding portcullis-self-signed",
+		"Role portcullis-system/portcullis-self-signed",
+		"RoleBinding portcullis-system/portcullis-self-signed",
+		"Secret portcullis-system/portcullis-certificate",
 	}
-}
-
-// webhook is what both kinds of webhooks have.
-type webhook struct {
-	name, path   string
-	failure      admissionv1.FailurePolicyType
-	sideEffects  admissionv1.SideEffectClass
-	match        admissionv1.MatchPolicyType
-	seconds      int32
-	conditions   int
-	rules        []admissionv1.RuleWithOperations
-	namespaces   *metav1.LabelSelector
-	objects      *metav1.LabelSelector
-	versions     []string
-	reinvocation admissionv1.ReinvocationPolicyType
-}
-
-func webhooks(t *testing.T) []webhook {
-	t.Helper()
-	var all []webhook
-	for _, w := range find[admissionv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration").Webhooks {
-		all = append(all, webhook{
-			w.Name, *w.ClientConfig.Service.Path, *w.FailurePolicy, *w.SideEffects, *w.MatchPolicy, *w.TimeoutSeconds,
-			len(w.MatchConditions), w.Rules, w.NamespaceSelector, w.ObjectSelector, w.AdmissionReviewVersions, *w.ReinvocationPolicy,
-		})
+	certManager := []string{
+		"Certificate portcullis-system/portcullis",
+		"Certificate portcullis-system/portcullis-ca",
+		"Issuer portcullis-system/portcullis",
+		"Issuer portcullis-system/portcullis-root",
 	}
-	for _, w := range find[admissionv1.ValidatingWebhookConfiguration](t, "ValidatingWebhookConfiguration").Webhooks {
-		all = append(all, webhook{
-			w.Name, *w.ClientConfig.Service.Path, *w.FailurePolicy, *w.SideEffects, *w.MatchPolicy, *w.TimeoutSeconds,
-			len(w.MatchConditions), w.Rules, w.NamespaceSelector, w.ObjectSelector, w.AdmissionReviewVersions, "",
-		})
+	highAvailability := []string{"PodDisruptionBudget portcullis-system/portcullis", "PriorityClass portcullis"}
+	want := map[string][]string{
+		"base":                           slices.Concat(common, selfSigned),
+		"self-signed":                    slices.Concat(common, selfSigned),
+		"cert-manager":                   slices.Concat(common, certManager),
+		"high-availability":              slices.Concat(common, selfSigned, highAvailability),
+		"high-availability-cert-manager": slices.Concat(common, certManager, highAvailability),
 	}
-	return all
-}
-
-// TestRegistration compares what is registered with the nine kinds. T06, T21, T27.
-func TestRegistration(t *testing.T) {
-	kinds := []string{"/v1/pods/ephemeralcontainers UPDATE"}
-	for _, kind := range suite.Kinds() {
-		kinds = append(kinds, kind.Group+"/v1/"+kind.Resource+" CREATE", kind.Group+"/v1/"+kind.Resource+" UPDATE")
-	}
-	want := map[string]struct {
-		path, failure, reinvocation string
-		requests                    []string
-	}{
-		"mutate.portcullis.dev":     {"/mutate", "Ignore", "IfNeeded", kinds},
-		"validate.portcullis.dev":   {"/validate", "Fail", "", append(slices.Clone(kinds), "/v1/pods/resize UPDATE")},
-		"namespaces.portcullis.dev": {"/validate", "Fail", "", []string{"/v1/namespaces CREATE", "/v1/namespaces UPDATE"}},
-		"policies.portcullis.dev": {"/validate", "Fail", "", []string{
-			"portcullis.dev/v1alpha1/podpolicies CREATE", "portcullis.dev/v1alpha1/podpolicies UPDATE",
-		}},
-	}
-	byName := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
-		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system", harness.SystemNamespace},
-	}}}
-	all := webhooks(t)
-	if got := len(all); got != len(want) {
-		t.Errorf("got %d webhooks, want %d", got, len(want))
-	}
-	for _, w := range all {
-		expected := want[w.name]
-		got := []string{w.path, string(w.failure), string(w.reinvocation), string(w.sideEffects), string(w.match)}
-		if diff := cmp.Diff([]string{expected.path, expected.failure, expected.reinvocation, "None", "Equivalent"}, got); diff != "" {
-			t.Errorf("%s: path, failure policy, reinvocation, side effects, match policy (-want +got):\n%s", w.name, diff)
+	for _, folder := range overlays(t) {
+		expected := want[filepath.Base(folder)]
+		if expected == nil {
+			t.Errorf("%s is not in the list of this test", folder)
 		}
-		requests := requestsOf(t, w)
-		slices.Sort(expected.requests)
-		if diff := cmp.Diff(expected.requests, requests); diff != "" {
-			t.Errorf("%s: rules (-want +got):\n%s", w.name, diff)
-		}
-		inNamespaces := byName
-		if w.name == "policies.portcullis.dev" {
-			inNamespaces = nil // they are in none
-		}
-		if diff := cmp.Diff(inNamespaces, w.namespaces); diff != "" {
-			t.Errorf("%s: namespaceSelector (-want +got):\n%s", w.name, diff)
-		}
-		if w.objects != nil || w.conditions > 0 {
-			t.Errorf("%s: has an objectSelector or matchConditions, with which an object could choose not to be judged", w.name)
-		}
-		if w.seconds > 5 || !slices.Equal(w.versions, []string{"v1"}) {
-			t.Errorf("%s: got timeoutSeconds %d and versions %q, want at most 5 and v1", w.name, w.seconds, w.versions)
+		slices.Sort(expected)
+		if diff := cmp.Diff(expected, names(render(t, folder))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", folder, diff)
 		}
 	}
 }
 
-// requestsOf lists what a webhook is registered for, one by one.
-func requestsOf(t *testing.T, w webhook) []string {
-	t.Helper()
-	var requests []string
-	for _, rule := range w.rules {
-		for _, group := range rule.APIGroups {
-			for _, version := range rule.APIVersions {
-				for _, resource := range rule.Resources {
-					for _, operation := range rule.Operations {
-						requests = append(requests, fmt.Sprintf("%s/%s/%s %s", group, version, resource, operation))
-					}
-				}
+// TestFiles holds that a file has one object, is named after it, and is built in
+// the order of the files' numbers.
+func TestFiles(t *testing.T) {
+	folders, err := filepath.Glob(filepath.Join(manifests, "components", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range append(folders, filepath.Join(manifests, "base"), filepath.Join(manifests, "pull-secrets")) {
+		var kustomization struct {
+			Resources []string
+			Patches   []struct{ Path string }
+		}
+		readYAML(t, filepath.Join(folder, "kustomization.yaml"), &kustomization)
+		listed := slices.DeleteFunc(slices.Clone(kustomization.Resources), func(r string) bool { return strings.HasPrefix(r, "../") })
+		for _, patch := range kustomization.Patches {
+			if patch.Path != "" {
+				listed = append(listed, patch.Path)
+			}
+		}
+		if !slices.IsSorted(listed) {
+			t.Errorf("%s: got %v, want them in the order of their numbers", folder, listed)
+		}
+		files, err := filepath.Glob(filepath.Join(folder, "[0-9][0-9]-*.yaml"))
+		if err != nil || len(files) != len(listed) {
+			t.Errorf("%s: got %d numbered files (%v), want the %d that are listed", folder, len(files), err, len(listed))
+		}
+		for _, file := range files {
+			var object struct{ Kind string }
+			readYAML(t, file, &object)
+			if name := filepath.Base(file)[len("00-"):]; !strings.HasPrefix(name, strings.ToLower(object.Kind)) {
+				t.Errorf("%s: has a %s, want it named so", file, object.Kind)
 			}
 		}
 	}
-	for _, request := range requests {
-		if strings.Contains(request, "*") {
-			t.Errorf("%s: %s names everything", w.name, request)
+}
+
+// readYAML reads a file with one document.
+func readYAML(t *testing.T, path string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(data), "\n---") {
+		t.Errorf("%s: has more than one document", path)
+	}
+	if err := yaml.Unmarshal(data, into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// TestDocumentedKustomizations builds the kustomizations of docs/operations.md, with
+// this checkout in the place of the one that they name.
+func TestDocumentedKustomizations(t *testing.T) {
+	document, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var built []string
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(document), -1) {
+		dir := t.TempDir()
+		checkout, err := filepath.Rel(dir, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(block[1], "https://github.com/portcullis-dev/portcullis//", checkout+"/")
+		write(t, filepath.Join(dir, "kustomization.yaml"), []byte(text))
+		rendered, err := yaml.Marshal(render(t, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		built = append(built, string(rendered))
+	}
+	if len(built) != 2 {
+		t.Fatalf("got %d kustomizations, want 2", len(built))
+	}
+	for _, want := range []string{"image: registry.example.com/portcullis:v1.2.3", "kind: NetworkPolicy", "kind: ServiceMonitor"} {
+		if !strings.Contains(built[0], want) {
+			t.Errorf("the first has no %q", want)
 		}
 	}
-	slices.Sort(requests)
-	return requests
+	if got := strings.Count(built[1], "- calico-system"); got != 2 {
+		t.Errorf("the second leaves calico-system out %d times, want once for each configuration", got)
+	}
+}
+
+// TestGenerated compares the files that `make generate` writes with what they are
+// made of.
+func TestGenerated(t *testing.T) {
+	files, err := harness.Generated(manifests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join(manifests, name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("manifests/%s is not up to date (%v): run make generate", name, err)
+		}
+	}
+	for _, pattern := range []string{"chart/files/*.*", "chart/files/crds/*", "*.yaml"} {
+		paths, err := filepath.Glob(filepath.Join(manifests, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			if name, err := filepath.Rel(manifests, path); err != nil || files[name] == nil {
+				t.Errorf("%s is not made by `make generate` (%v)", path, err)
+			}
+		}
+	}
 }
 
 // TestRights holds the ClusterRole and the Role to what the comments in them say.
-func TestRights(t *testing.T) {
-	cluster := find[rbacv1.ClusterRole](t, "ClusterRole").Rules
-	own := find[rbacv1.Role](t, "Role").Rules
+func TestRights(t *testing.T) { eachOverlay(t, testRights) }
+
+func testRights(t *testing.T, objects []*unstructured.Unstructured) {
+	var cluster, own []rbacv1.PolicyRule
+	for _, role := range all[rbacv1.ClusterRole](t, objects, "ClusterRole") {
+		cluster = append(cluster, role.Rules...)
+	}
+	for _, role := range all[rbacv1.Role](t, objects, "Role") {
+		own = append(own, role.Rules...)
+	}
 	for _, rule := range slices.Concat(cluster, own) {
 		for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs, rule.NonResourceURLs) {
 			if strings.Contains(word, "*") {
@@ -212,6 +286,41 @@ func TestRights(t *testing.T) {
 		if slices.Contains(rule.Resources, "secrets") {
 			t.Errorf("the ClusterRole reads secrets of every namespace: %v", rule)
 		}
+		if len(rule.ResourceNames) == 0 && slices.ContainsFunc(rule.Resources, func(r string) bool { return strings.Contains(r, "webhookconfigurations") }) {
+			t.Errorf("the ClusterRole reads the webhook configurations of others: %v", rule)
+		}
+	}
+	for _, rule := range own {
+		if len(rule.ResourceNames) == 0 {
+			t.Errorf("the Role reaches more than what it names: %v", rule)
+		}
+	}
+}
+
+// TestRightsWithReasons holds that each rule says why it is there.
+func TestRightsWithReasons(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(manifests, "*", "*role*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(data), "\n")
+		for i, line := range lines {
+			if !strings.HasPrefix(line, "- apiGroups:") {
+				continue
+			}
+			if rules++; !strings.HasPrefix(lines[i-1], "# ") {
+				t.Errorf("%s:%d: the rule has no comment that says why", file, i+1)
+			}
+		}
+	}
+	if rules < 6 {
+		t.Errorf("got %d rules, want six and more: the test proves nothing", rules)
 	}
 }
 
@@ -229,10 +338,12 @@ func TestNames(t *testing.T) {
 	for _, flag := range regexp.MustCompile(`(?m)^\s+--(\S+) .*\(default (.*)\)$`).FindAllStringSubmatch(string(output), -1) {
 		defaults[flag[1]] = strings.Trim(flag[2], `[]"`)
 	}
-	service := find[corev1.Service](t, "Service")
-	secret := find[corev1.Secret](t, "Secret")
+	objects := render(t, filepath.Join(manifests, "base"))
+	mounted := render(t, filepath.Join(manifests, "overlays", "cert-manager"))
+	service := find[corev1.Service](t, objects, "Service")
+	secret := find[corev1.Secret](t, objects, "Secret")
 	ports := map[string]int32{}
-	container := find[appsv1.Deployment](t, "Deployment").Spec.Template.Spec.Containers[0]
+	container := find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Containers[0]
 	for _, port := range container.Ports {
 		ports[port.Name] = port.ContainerPort
 	}
@@ -241,32 +352,12 @@ func TestNames(t *testing.T) {
 		"dns-names":       service.Name + "." + service.Namespace + ".svc",
 		"address":         fmt.Sprintf(":%d", ports[service.Spec.Ports[0].TargetPort.String()]),
 		"health-address":  fmt.Sprintf(":%d", ports[container.ReadinessProbe.HTTPGet.Port.String()]),
-		"cert-dir":        container.VolumeMounts[0].MountPath,
+		"cert-dir":        find[appsv1.Deployment](t, mounted, "Deployment").Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath,
 		"metrics-address": fmt.Sprintf(":%d", ports["metrics"]),
 	}
 	for flag, value := range got {
 		if want := defaults[flag]; value != want {
 			t.Errorf("--%s: got %q in the manifests, want the default %q", flag, value, want)
 		}
-	}
-}
-
-// TestOwnPods holds our own pods to what a rolling update needs. That they pass
-// restricted is TestOwnDeployment of e2e/admission.
-func TestOwnPods(t *testing.T) {
-	deployment := find[appsv1.Deployment](t, "Deployment")
-	spec := deployment.Spec.Template.Spec
-	const shutdownDelay = 10 // seconds, the default of --shutdown-delay
-	if got := *spec.TerminationGracePeriodSeconds; got < 2*shutdownDelay {
-		t.Errorf("terminationGracePeriodSeconds: got %d, want %d and more", got, 2*shutdownDelay)
-	}
-	if got := deployment.Spec.Strategy.RollingUpdate.MaxUnavailable.String(); got != "0" {
-		t.Errorf("maxUnavailable: got %s, want 0", got)
-	}
-	if got := ptr.Deref(deployment.Spec.Replicas, 1); got < 2 {
-		t.Errorf("replicas: got %d, want 2 and more", got)
-	}
-	if !ptr.Deref(spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem, false) {
-		t.Error("readOnlyRootFilesystem is not true")
 	}
 }

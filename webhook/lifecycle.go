@@ -3,9 +3,6 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -15,35 +12,26 @@ import (
 // some more.
 const stopTimeout = maxDeadline + 5*time.Second
 
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // tlsServer starts once there is a certificate. It is one of the manager's
 // webhooks, which start before the caches and end after them: until the policies
 // are loaded it refuses, and while it drains the caches still answer.
 type tlsServer struct {
 	ctrlwebhook.Server
-	certDir string
-	log     *slog.Logger
+	served *certificate
+	// files are followed while it runs. Nil: somebody else sets the certificate.
+	files *certificateFiles
 }
 
 // Start waits for the certificate and serves until ctx ends.
 func (t *tlsServer) Start(ctx context.Context) error {
-	ticker := time.NewTicker(100 * time.Millisecond)
+	if t.files != nil {
+		go t.files.watch(ctx)
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for waited := 0; ; waited++ {
-		_, err := os.Stat(filepath.Join(t.certDir, certName))
-		if err == nil {
+	for {
+		if _, err := t.served.get(nil); err == nil {
 			return t.Server.Start(ctx)
-		}
-		if waited%300 == 10 { // after a second, then every half minute
-			t.log.Warn("waiting for the certificate; mount tls.crt and tls.key at --cert-dir, or use --self-signed", "cert-dir", t.certDir, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -52,6 +40,15 @@ func (t *tlsServer) Start(ctx context.Context) error {
 		}
 	}
 }
+
+// whenStarted is called by the manager when the caches are in sync.
+type whenStarted func()
+
+// Start calls it.
+func (w whenStarted) Start(context.Context) error { w(); return nil }
+
+// NeedLeaderElection has every replica call it.
+func (w whenStarted) NeedLeaderElection() bool { return false }
 
 // run runs the manager, and lets it stop only after the delay for draining.
 func (s *server) run(ctx context.Context) error {
@@ -64,8 +61,10 @@ func (s *server) run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 		s.draining.Store(true)
-		s.options.Log.Info("draining", "delay", s.options.ShutdownDelay)
-		time.Sleep(s.options.ShutdownDelay)
+		if s.started.Load() {
+			s.options.Log.Info("draining", "delay", s.options.ShutdownDelay)
+			time.Sleep(s.options.ShutdownDelay)
+		}
 		stop()
 	}()
 	ended := make(chan error, 1)
@@ -75,11 +74,17 @@ func (s *server) run(ctx context.Context) error {
 		return serving(err)
 	case <-running.Done():
 	}
+	if !s.started.Load() {
+		// Nothing was judged that would have to be finished. And the manager cannot
+		// be waited for: while caches are not in sync, for want of rights say, it
+		// takes no notice and spins (sigs.k8s.io/controller-runtime v0.25.2,
+		// pkg/manager/runnable_group.go, Start).
+		return nil
+	}
 	select {
 	case err := <-ended:
 		return serving(err)
 	case <-time.After(stopTimeout):
-		// Caches that were never in sync, for want of rights, do not stop by themselves.
 		return fmt.Errorf("serving: not stopped within %s", stopTimeout)
 	}
 }

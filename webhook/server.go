@@ -8,7 +8,7 @@ package webhook
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,6 +20,7 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,7 +28,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -59,9 +59,9 @@ type Options struct {
 	// Required.
 	MetricsAddress, HealthAddress string
 	// CertDir has tls.crt and tls.key, which are read again when they change.
-	// Required.
+	// Required, unless there is SelfSigned.
 	CertDir string
-	// SelfSigned makes what is in CertDir. Nil: somebody else puts it there.
+	// SelfSigned makes the certificate, and leaves CertDir alone.
 	SelfSigned *SelfSigned
 	// Policies are in force in the place of the cluster's, which are not watched.
 	Policies []*policies.PodPolicy
@@ -83,7 +83,7 @@ type Options struct {
 // drained: unready first, still answering for ShutdownDelay, then waiting for
 // the requests under way.
 func Serve(ctx context.Context, o Options) error {
-	ctrl.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
+	ctrl.SetLogger(logr.FromSlogHandler(libraryLog{o.Log.Handler()}))
 	mgr, err := newManager(o)
 	if err != nil {
 		return err
@@ -102,6 +102,9 @@ func newManager(o Options) (manager.Manager, error) {
 	if err := corev1.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("registering core types: %w", err)
 	}
+	if err := admissionregistrationv1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("registering webhook configuration types: %w", err)
+	}
 	if err := policies.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("registering policy types: %w", err)
 	}
@@ -110,16 +113,19 @@ func newManager(o Options) (manager.Manager, error) {
 		&corev1.Namespace{}: {UnsafeDisableDeepCopy: &shared}, // read in each review, never changed
 	}
 	if s := o.SelfSigned; s != nil {
+		// By name, as the service account may.
 		objects[&corev1.Secret{}] = cache.ByObject{
 			Namespaces: map[string]cache.Config{s.Secret.Namespace: {}},
 			Field:      fields.OneTermEqualSelector("metadata.name", s.Secret.Name),
 		}
+		named := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", s.Configuration)}
+		objects[&admissionregistrationv1.ValidatingWebhookConfiguration{}] = named
+		objects[&admissionregistrationv1.MutatingWebhookConfiguration{}] = named
 	}
 	mgr, err := ctrl.NewManager(o.Config, ctrl.Options{
-		Scheme:                 scheme,
-		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: objects},
-		Metrics:                metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress: o.HealthAddress,
+		Scheme:  scheme,
+		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: objects},
+		Metrics: metricsserver.Options{BindAddress: o.MetricsAddress},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
@@ -131,6 +137,7 @@ type server struct {
 	options  Options
 	manager  manager.Manager
 	metrics  *metrics
+	started  atomic.Bool // the caches are in sync
 	draining atomic.Bool
 	bodies   *semaphore.Weighted // of maxBodies, for both endpoints
 	loaded   func() bool         // whether the policies are
@@ -147,6 +154,9 @@ func (s *server) setUp(ctx context.Context) error {
 		return err
 	}
 	s.loaded = func() bool { return set() != nil }
+	if err := s.manager.Add(whenStarted(func() { s.started.Store(true) })); err != nil {
+		return fmt.Errorf("adding the note of the start: %w", err)
+	}
 	// Asking for the informer now makes the manager wait for it.
 	if _, err := s.manager.GetCache().GetInformer(ctx, &corev1.Namespace{}, cache.BlockUntilSynced(false)); err != nil {
 		return fmt.Errorf("watching namespaces: %w", err)
@@ -220,34 +230,33 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	if err != nil {
 		return fmt.Errorf("reading the port of address %q: %w", s.options.Address, err)
 	}
-	trusted := func() bool { return true }
+	served := &certificate{}
+	served.register(ctrlmetrics.Registry)
+	listening := &tlsServer{served: served}
+	checks := []check{
+		{"draining", func() error { return errorIf(s.draining.Load(), "asked to stop") }},
+		{"caches", func() error {
+			return errorIf(!s.started.Load(), "not in sync; if this lasts, the log says what may not be read")
+		}},
+		{"policies", func() error { return errorIf(!s.loaded(), "not loaded yet") }},
+	}
 	if s.options.SelfSigned != nil {
-		done, err := addSelfSigned(ctx, s.manager, s.options.SelfSigned, s.options.CertDir)
-		if err != nil {
+		r := &rotation{options: s.options.SelfSigned, served: served, log: s.options.Log}
+		if err := addSelfSigned(ctx, s.manager, r); err != nil {
 			return err
 		}
-		trusted = func() bool { return closed(done) }
+		checks = append(checks, check{"certificate", r.ready})
+	} else {
+		listening.files = &certificateFiles{dir: s.options.CertDir, served: served, log: s.options.Log}
 	}
-	tls := ctrlwebhook.NewServer(ctrlwebhook.Options{
+	listening.Server = ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: host, Port: number, WebhookMux: mux,
-		CertDir: s.options.CertDir, CertName: certName, KeyName: keyName,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = served.get }},
 	})
-	if err := s.manager.Add(&tlsServer{Server: tls, certDir: s.options.CertDir, log: s.options.Log}); err != nil {
+	if err := s.manager.Add(listening); err != nil {
 		return fmt.Errorf("adding the TLS server: %w", err)
 	}
-	answers := tls.StartedChecker()
-	return errors.Join(
-		s.manager.AddHealthzCheck("process", healthz.Ping),
-		s.manager.AddReadyzCheck("ready", func(r *http.Request) error {
-			switch {
-			case s.draining.Load():
-				return errors.New("draining")
-			case !s.loaded():
-				return errors.New("policies are not loaded yet")
-			case !trusted():
-				return errors.New("the webhook configurations have no caBundle yet")
-			}
-			return answers(r)
-		}),
-	)
+	answers := listening.StartedChecker()
+	checks = append(checks, check{"tls", func() error { return answers(nil) }})
+	return s.addHealth(checks)
 }

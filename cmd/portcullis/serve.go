@@ -35,6 +35,7 @@ type serveFlags struct {
 	selfSigned     bool
 	secret         string
 	dnsNames       []string
+	lifetime       time.Duration
 	policies       []string
 	preset         string
 	registries     string
@@ -73,10 +74,11 @@ watches. With --policy the files count instead of the cluster.`,
 	flags.StringVar(&f.address, "address", ":9443", "`host:port` to answer reviews on, with TLS")
 	flags.StringVar(&f.metricsAddress, "metrics-address", ":8080", "`host:port` of /metrics, 0 for none")
 	flags.StringVar(&f.healthAddress, "health-address", ":8081", "`host:port` of /healthz and /readyz, 0 for none")
-	flags.StringVar(&f.certDir, "cert-dir", "/run/portcullis/certs", "`folder` of tls.crt and tls.key, which are read again when they change")
-	flags.BoolVar(&f.selfSigned, "self-signed", false, "make and rotate the certificate in --cert-dir, and set the caBundle of the webhook configurations")
+	flags.StringVar(&f.certDir, "cert-dir", "/run/portcullis/certs", "`folder` of tls.crt and tls.key, which are read again when they change; not used with --self-signed")
+	flags.BoolVar(&f.selfSigned, "self-signed", false, "make and rotate the certificate, keep it in --secret, and set the caBundle of the webhook configurations")
 	flags.StringVar(&f.secret, "secret", "portcullis-system/portcullis-certificate", "`namespace/name` of the Secret that keeps the self-signed certificate")
 	flags.StringSliceVar(&f.dnsNames, "dns-names", []string{"portcullis.portcullis-system.svc"}, "`names` that the self-signed certificate is for")
+	flags.DurationVar(&f.lifetime, "certificate-lifetime", 90*24*time.Hour, "how long a self-signed certificate is valid; its authority is four times as long. Both are renewed when a third is left")
 	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies that count instead of the cluster's")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
@@ -162,11 +164,14 @@ func (f *serveFlags) certificate() (*webhook.SelfSigned, error) {
 	if len(f.dnsNames) == 0 {
 		return nil, errors.New("reading --dns-names: --self-signed needs at least one name")
 	}
+	if f.lifetime < 5*time.Second {
+		return nil, fmt.Errorf("reading --certificate-lifetime %s: want at least 5s", f.lifetime)
+	}
 	return &webhook.SelfSigned{
-		Secret:     types.NamespacedName{Namespace: namespace, Name: name},
-		DNSNames:   f.dnsNames,
-		Validating: webhook.ConfigurationName,
-		Mutating:   webhook.ConfigurationName,
+		Secret:        types.NamespacedName{Namespace: namespace, Name: name},
+		DNSNames:      f.dnsNames,
+		Configuration: webhook.ConfigurationName,
+		Lifetime:      f.lifetime,
 	}, nil
 }
 

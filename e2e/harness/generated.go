@@ -1,0 +1,88 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+// singleFiles are installations in one file each, by the overlay that they are.
+var singleFiles = map[string]string{
+	"install.yaml":              "self-signed",
+	"install-cert-manager.yaml": "cert-manager",
+}
+
+// Generated are the files below a folder of manifests that are made of others in
+// it, by their paths: installations in one file, and what the chart cannot write as
+// a template because it has braces of its own.
+func Generated(manifests string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for name, overlay := range singleFiles {
+		options := krusty.MakeDefaultOptions()
+		options.Reorder = krusty.ReorderOptionLegacy // as kubectl does: webhooks last
+		rendered, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(manifests, "overlays", overlay))
+		if err != nil {
+			return nil, fmt.Errorf("rendering overlay %q: %w", overlay, err)
+		}
+		text, err := rendered.AsYaml()
+		if err != nil {
+			return nil, fmt.Errorf("writing overlay %q: %w", overlay, err)
+		}
+		files[name] = append([]byte("# manifests/overlays/"+overlay+" in one file, made by `make generate`.\n"), text...)
+	}
+	crds, err := filepath.Glob(filepath.Join(manifests, "crds", "*_*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("listing the CRDs: %w", err)
+	}
+	for _, path := range crds {
+		if files["chart/files/crds/"+filepath.Base(path)], err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("reading a CRD: %w", err)
+		}
+	}
+	if err := addParts(files, manifests); err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// addParts adds the parts of objects that the chart takes over as they are.
+func addParts(files map[string][]byte, manifests string) error {
+	for name, part := range map[string]struct{ source, path string }{
+		"chart/files/dashboard.json": {"components/dashboard/10-configmap.yaml", "data/portcullis.json"},
+		"chart/files/alerts.yaml":    {"components/monitoring/12-prometheusrule.yaml", "spec"},
+	} {
+		data, err := os.ReadFile(filepath.Join(manifests, part.source))
+		if err != nil {
+			return fmt.Errorf("reading a component: %w", err)
+		}
+		var object any
+		if err := yaml.Unmarshal(data, &object); err != nil {
+			return fmt.Errorf("reading %s: %w", part.source, err)
+		}
+		for key := range strings.SplitSeq(part.path, "/") {
+			fields, ok := object.(map[string]any)
+			if !ok || fields[key] == nil {
+				return fmt.Errorf("reading %s: it has no %s", part.source, part.path)
+			}
+			object = fields[key]
+		}
+		if text, ok := object.(string); ok {
+			files[name] = []byte(text)
+			continue
+		}
+		var b bytes.Buffer
+		encoder := yaml.NewEncoder(&b)
+		encoder.SetIndent(2)
+		if err := encoder.Encode(object); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+		files[name] = b.Bytes()
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package e2e_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exportedMetrics are the metrics in the source of the packages that have some.
+func exportedMetrics(t *testing.T) []string {
+	t.Helper()
+	var list []string
+	for _, folder := range []string{"webhook", "image"} {
+		files, err := filepath.Glob(filepath.Join("..", folder, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range regexp.MustCompile(`"(portcullis_[a-z_]+)"`).FindAllStringSubmatch(string(data), -1) {
+				list = append(list, match[1])
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// mentioned are the metrics of ours in a text.
+func mentioned(text string) []string {
+	var list []string
+	for _, name := range regexp.MustCompile(`\bportcullis_[a-z_]+`).FindAllString(text, -1) {
+		list = append(list, strings.TrimSuffix(name, "_bucket"))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// TestMetricNames holds that alerts, dashboard and documents name only metrics that
+// there are, and that docs/operations.md names all of them.
+func TestMetricNames(t *testing.T) {
+	exported := exportedMetrics(t)
+	if len(exported) < 10 {
+		t.Fatalf("got metrics %v, want ten and more: the test proves nothing", exported)
+	}
+	for _, path := range []string{
+		"manifests/components/monitoring/12-prometheusrule.yaml", "manifests/components/dashboard/10-configmap.yaml",
+		"docs/operations.md", "docs/images.md", "README.md",
+	} {
+		data, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range mentioned(string(data)) {
+			if !slices.Contains(exported, name) {
+				t.Errorf("%s names the metric %s, which there is not", path, name)
+			}
+		}
+		if path == "docs/operations.md" {
+			if diff := cmp.Diff(exported, mentioned(string(data))); diff != "" {
+				t.Errorf("%s (-exported +mentioned):\n%s", path, diff)
+			}
+		}
+	}
+}
+
+// TestAlerts holds that each alert can be acted on: docs/operations.md has it.
+func TestAlerts(t *testing.T) {
+	var rule struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct {
+					Alert, Expr string
+					Labels      map[string]string
+					Annotations map[string]string
+				}
+			}
+		}
+	}
+	readYAML(t, filepath.Join(manifests, "components", "monitoring", "12-prometheusrule.yaml"), &rule)
+	document, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alert := range rule.Spec.Groups[0].Rules {
+		if alert.Labels["severity"] == "" || alert.Annotations["summary"] == "" || alert.Expr == "" {
+			t.Errorf("%s: want an expression, a severity and a summary", alert.Alert)
+		}
+		if !strings.Contains(string(document), "`"+alert.Alert+"`") {
+			t.Errorf("docs/operations.md does not say what to do about %s", alert.Alert)
+		}
+	}
+}
+
+// TestDashboard holds that the dashboard is one.
+func TestDashboard(t *testing.T) {
+	var object corev1.ConfigMap
+	readYAML(t, filepath.Join(manifests, "components", "dashboard", "10-configmap.yaml"), &object)
+	var dashboard struct {
+		Title  string
+		Panels []struct {
+			ID      int
+			Title   string
+			Targets []struct{ Expr string }
+			GridPos struct{ X, Y, W, H int }
+		}
+	}
+	if err := yaml.UnmarshalStrict([]byte(object.Data["portcullis.json"]), &map[string]any{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(object.Data["portcullis.json"]), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if dashboard.Title == "" || len(dashboard.Panels) == 0 {
+		t.Fatalf("got title %q and %d panels", dashboard.Title, len(dashboard.Panels))
+	}
+	ids := map[int]bool{}
+	for _, panel := range dashboard.Panels {
+		if ids[panel.ID] || panel.Title == "" || len(panel.Targets) == 0 || panel.GridPos.X+panel.GridPos.W > 24 {
+			t.Errorf("panel %d %q: want an id of its own, a title, an expression and a place", panel.ID, panel.Title)
+		}
+		ids[panel.ID] = true
+		for _, target := range panel.Targets {
+			if strings.Count(target.Expr, "(") != strings.Count(target.Expr, ")") || target.Expr == "" {
+				t.Errorf("panel %q: %q is no expression", panel.Title, target.Expr)
+			}
+		}
+	}
+}

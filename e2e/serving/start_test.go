@@ -1,0 +1,59 @@
+package serving_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portcullis-dev/portcullis/e2e/harness"
+	"github.com/portcullis-dev/portcullis/e2e/suite"
+)
+
+// TestStopBeforeStart starts a server that may not read namespaces. It says so,
+// and it stops at once, long shutdown delay or not: it has answered nothing.
+func TestStopBeforeStart(t *testing.T) {
+	t.Parallel()
+	c := cluster.Cluster(t)
+	proxy, err := harness.NewProxy(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	proxy.Break("/api/v1/namespaces")
+	s, err := c.StartServer(harness.ServeOptions{Proxy: proxy, Args: []string{"--shutdown-delay=10s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite.Eventually(t, suite.Soon, func() error {
+		status, text := s.Ready()
+		if want := "[-] caches: not in sync"; status != http.StatusServiceUnavailable || !strings.Contains(text, want) {
+			return fmt.Errorf("/readyz: got %d %q, want 503 that says %q", status, text, want)
+		}
+		return nil
+	})
+	if err := s.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(2 * time.Second); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+// TestQuietStop holds that a stop is two lines in the log, at the level that is
+// the default.
+func TestQuietStop(t *testing.T) {
+	t.Parallel()
+	s := serve(t, cluster.Cluster(t), harness.ServeOptions{Args: []string{"--log-level=info"}})
+	if err := s.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	_, stop, found := strings.Cut(s.Log(), "draining")
+	if lines := strings.Count(stop, "\n"); !found || lines > 2 {
+		t.Errorf("got %d lines for a stop, want one about draining and at most one more:\n%s", lines, s.Log())
+	}
+}
