@@ -1,4 +1,4 @@
-//go:build kind && repairs
+//go:build kind
 
 package kind
 
@@ -13,22 +13,10 @@ import (
 	"github.com/portcullis-dev/portcullis/e2e/suite"
 )
 
-// repairing returns the cluster with the policies of testdata/repairs.yaml in
-// force too.
-func repairing(t *testing.T) *cluster {
-	t.Helper()
-	c := standing(t)
-	c.calm.Lock()
-	defer c.calm.Unlock()
-	c.applyPolicies(t, "testdata/repairs.yaml")
-	c.waitForPolicies(t)
-	return c
-}
-
 // TestHardeningSetsUser holds that an image whose USER is a name starts although its
 // user has to be known as a number, and that it would not by itself.
 func TestHardeningSetsUser(t *testing.T) {
-	c := repairing(t)
+	c := standing(t)
 	podSpec := func() corev1.PodSpec {
 		s := spec(namedImage)
 		s.SecurityContext.RunAsUser = nil // runAsNonRoot stays, which a kubelet cannot check against a name
@@ -76,15 +64,13 @@ func (c *cluster) waitForCalls(t *testing.T, namespace, pod string) {
 // TestInjectedProbes holds that the kubelet calls the probes that were added, and
 // that a failing one restarts the container.
 func TestInjectedProbes(t *testing.T) {
-	c := repairing(t)
+	c := standing(t)
 	namespace := c.namespace(t, "probes", nil)
 	deployment := suite.Deployment.New(namespace, "web", spec(webImage))
 	meta := suite.TemplateMetaOf(deployment)
-	const probe = `{httpGet: {path: /healthz, port: 8080}, periodSeconds: 1, failureThreshold: %d}`
 	meta.Annotations = map[string]string{
-		"portcullis.dev/readiness-probe": fmt.Sprintf(probe, 1),
-		"portcullis.dev/liveness-probe":  fmt.Sprintf(probe, 2),
-		"portcullis.dev/startup-probe":   fmt.Sprintf(probe, 30),
+		"portcullis.dev/readiness-probe": "http:8080/healthz",
+		"portcullis.dev/liveness-probe":  "http:8080/healthz",
 	}
 	c.mustCreate(t, deployment)
 	c.waitForPods(t, namespace, "web", workload{kind: suite.Deployment, done: ready})
@@ -102,7 +88,7 @@ func TestInjectedProbes(t *testing.T) {
 // TestHealthcheckProbe holds that a HEALTHCHECK of the image becomes a readiness
 // probe that works, in both directions.
 func TestHealthcheckProbe(t *testing.T) {
-	c := repairing(t)
+	c := standing(t)
 	namespace := c.namespace(t, "probes", nil)
 	c.mustCreate(t, suite.Deployment.New(namespace, "web", spec(healthImage)))
 	c.waitForPods(t, namespace, "web", workload{kind: suite.Deployment, done: ready})
@@ -125,7 +111,7 @@ func TestHealthcheckProbe(t *testing.T) {
 // and that it is not without.
 func TestPythonLogs(t *testing.T) {
 	const wait = 20 * time.Second // for a line that is not to come
-	c := repairing(t)
+	c := standing(t)
 	podSpec := spec(pythonImage)
 	podSpec.Containers[0].Args = []string{"-c", "import time; print('hello'); time.sleep(3600)"}
 	podSpec.TerminationGracePeriodSeconds = new(int64(1))
@@ -151,7 +137,7 @@ func TestPythonLogs(t *testing.T) {
 // TestTerminationMessage holds that what a container says last becomes its
 // termination message.
 func TestTerminationMessage(t *testing.T) {
-	c := repairing(t)
+	c := standing(t)
 	const last = "no database at db:5432"
 	for namespace, want := range map[string]string{c.namespace(t, "logs", nil): last + "\n", c.namespace(t, "pin", nil): ""} {
 		podSpec := spec(webImage)
