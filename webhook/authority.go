@@ -42,8 +42,11 @@ type keyring struct {
 	authorities []*x509.Certificate
 	// key is that of the newest authority, nil where it is not known.
 	key *ecdsa.PrivateKey
-	// serving is the pair that is served, nil while there is none.
+	// serving is the pair that is served, nil while there is none. Its key may be of
+	// any kind: somebody else may have put it there.
 	serving *tls.Certificate
+	// certificatePEM and keyPEM are what serving was read from.
+	certificatePEM, keyPEM []byte
 }
 
 func readKeyring(data map[string][]byte) keyring {
@@ -55,24 +58,22 @@ func readKeyring(data map[string][]byte) keyring {
 		}
 	}
 	if pair, err := tls.X509KeyPair(data[certName], data[keyName]); err == nil {
-		k.serving = &pair
+		k.serving, k.certificatePEM, k.keyPEM = &pair, data[certName], data[keyName]
 	}
 	return k
 }
 
 // data is the content of the Secret.
 func (k keyring) data() (map[string][]byte, error) {
-	data := map[string][]byte{authoritiesName: k.bundle()}
-	var err error
-	if data[authorityKeyName], err = encodeKey(k.key); err != nil {
+	key, err := encodeKey(k.key)
+	if err != nil {
 		return nil, err
 	}
-	if k.serving == nil {
-		return data, nil
+	data := map[string][]byte{authoritiesName: k.bundle(), authorityKeyName: key}
+	if k.serving != nil {
+		data[certName], data[keyName] = k.certificatePEM, k.keyPEM
 	}
-	data[certName] = encodeCertificates(k.serving.Leaf)
-	data[keyName], err = encodeKey(k.serving.PrivateKey.(*ecdsa.PrivateKey))
-	return data, err
+	return data, nil
 }
 
 // bundle is the caBundle with which what this keyring has signed is trusted.
@@ -141,7 +142,12 @@ func (k *keyring) addCertificate(s *SelfSigned, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	encoded, err := encodeKey(key)
+	if err != nil {
+		return err
+	}
 	k.serving = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	k.certificatePEM, k.keyPEM = encodeCertificates(leaf), encoded
 	return nil
 }
 

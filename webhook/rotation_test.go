@@ -2,8 +2,12 @@ package webhook
 
 import (
 	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -251,6 +255,98 @@ func TestF08PausedReplica(t *testing.T) {
 	}
 }
 
+// TestF08PausedReader lets a replica stand still, once it has read everything, while
+// somebody empties the Secret and another replica fills it: the paused one has
+// nothing to write to the Secret, and must not write the bundle that was in it.
+func TestF08PausedReader(t *testing.T) {
+	c := newRotationCluster(t, nil)
+	other, paused := c.replica(), c.replica()
+	c.step(other)
+	old := c.bundle()[0]
+	paused.reader = pausing{c, func() {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "certificate"}}
+		if err := c.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		c.step(other)
+	}}
+	_, _ = paused.step(t.Context())
+	if got := c.bundle(); got[0].Equal(old) {
+		t.Error("the paused replica has put the old bundle back")
+	}
+}
+
+// unwritable refuses to write webhook configurations.
+type unwritable struct{ client.Writer }
+
+func (u unwritable) Update(ctx context.Context, object client.Object, options ...client.UpdateOption) error {
+	if _, ok := object.(*corev1.Secret); !ok {
+		return errors.New("forbidden")
+	}
+	return u.Writer.Update(ctx, object, options...)
+}
+
+// TestRotationUntrusted holds that what a new authority signs is not served while
+// nobody could be told to trust it.
+func TestRotationUntrusted(t *testing.T) {
+	c := newRotationCluster(t, nil)
+	r := c.replica()
+	c.step(r)
+	for authority := c.bundle()[0]; c.now.Before(renewal(authority, authorityLifetimes*r.options.Lifetime)); c.now = c.now.Add(time.Minute) {
+		c.step(r)
+	}
+	served := c.leaf(r)
+	r.writer = unwritable{c}
+	for range 10 {
+		c.now = c.now.Add(time.Minute)
+		if _, err := r.step(t.Context()); err == nil || !strings.Contains(err.Error(), "forbidden") {
+			t.Fatalf("got %v, want the error of the write", err)
+		}
+		if got := c.leaf(r); !got.Equal(served) {
+			t.Fatal("got another certificate, want the one that is trusted")
+		}
+	}
+	r.writer = c
+	c.step(r)
+	c.step(r)
+	c.now = c.now.Add(r.options.settle())
+	c.step(r)
+	if got := c.leaf(r); got.Equal(served) {
+		t.Error("got the old certificate for ever, want a new one once it is trusted")
+	}
+}
+
+// TestRotationFromOthers takes over a Secret and a trust that another program has
+// made, with keys of other kinds: what it signed is served until a new authority is
+// trusted.
+func TestRotationFromOthers(t *testing.T) {
+	for name, makeKey := range map[string]func() (crypto.Signer, error){
+		"RSA":     func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) },
+		"Ed25519": func() (crypto.Signer, error) { _, key, err := ed25519.GenerateKey(rand.Reader); return key, err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := foreignSecret(t, makeKey, "portcullis.system.svc")
+			c := newRotationCluster(t, data[authoritiesName])
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "certificate"}, Data: data}
+			if err := c.Update(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+			r := c.replica()
+			c.step(r)
+			first := c.leaf(r)
+			if got := string(encodeCertificates(first)); got != string(data[certName]) {
+				t.Error("got another certificate at once, want the one that is trusted")
+			}
+			c.step(r)
+			c.now = c.now.Add(r.options.settle())
+			c.step(r)
+			if c.leaf(r).Equal(first) {
+				t.Error("got the certificate of the other program for ever, want our own")
+			}
+		})
+	}
+}
+
 // TestRotationDisturbed takes away what the rotation relies on.
 func TestRotationDisturbed(t *testing.T) {
 	c := newRotationCluster(t, nil)
@@ -321,59 +417,4 @@ func TestRotationForgets(t *testing.T) {
 		t.Errorf("got %d authorities, want the newest alone", len(got))
 	}
 	c.leaf(r)
-}
-
-// TestKeyringUnreadable holds that what cannot be read is made anew, and that the
-// authority of a key that is lost stays trusted.
-func TestKeyringUnreadable(t *testing.T) {
-	whole := keyring{}
-	options := &SelfSigned{DNSNames: []string{"a.example"}, Lifetime: time.Hour}
-	now := time.Now()
-	if err := whole.addAuthority(time.Hour, nil, now); err != nil {
-		t.Fatal(err)
-	}
-	if err := whole.addCertificate(options, now); err != nil {
-		t.Fatal(err)
-	}
-	for name, test := range map[string]struct {
-		change                 func(map[string][]byte)
-		authority, certificate bool // is made anew
-	}{
-		"whole":                   {func(map[string][]byte) {}, false, false},
-		"no key of the authority": {func(d map[string][]byte) { delete(d, authorityKeyName) }, true, false},
-		"another key":             {func(d map[string][]byte) { d[authorityKeyName] = d[keyName] }, true, false},
-		"no certificate":          {func(d map[string][]byte) { delete(d, certName) }, false, true},
-		"a key that does not fit": {func(d map[string][]byte) { d[keyName] = d[authorityKeyName] }, false, true},
-		"garbage":                 {func(d map[string][]byte) { d[certName], d[authorityKeyName] = []byte("x"), []byte("y") }, true, true},
-		"certificates that are no": {func(d map[string][]byte) {
-			d[authoritiesName] = []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-		}, true, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			data, err := whole.data()
-			if err != nil {
-				t.Fatal(err)
-			}
-			test.change(data)
-			k := readKeyring(data)
-			if got := k.needsAuthority(time.Hour, now); got != test.authority {
-				t.Errorf("needs an authority: got %t, want %t", got, test.authority)
-			}
-			if test.authority {
-				if err := k.addAuthority(time.Hour, nil, now); err != nil {
-					t.Fatal(err)
-				}
-				if strings.Contains(string(data[authoritiesName]), base64.StdEncoding.EncodeToString(whole.authorities[0].Raw)[:60]) && len(k.authorities) != 2 {
-					t.Errorf("got %d authorities, want the one before too", len(k.authorities))
-				}
-				return
-			}
-			if got := k.needsCertificate(options, now); got != test.certificate {
-				t.Errorf("needs a certificate: got %t, want %t", got, test.certificate)
-			}
-			if !k.needsCertificate(&SelfSigned{DNSNames: []string{"b.example"}, Lifetime: time.Hour}, now) {
-				t.Error("needs no certificate for another name")
-			}
-		})
-	}
 }
