@@ -94,6 +94,9 @@ func (t *text) syntaxProblem(err error) *Problem {
 	if line > 0 {
 		p.Line = t.lineOf(line)
 	}
+	if strings.HasPrefix(message, "found character that cannot start any token") && t.tabbed(line) {
+		p.Message = "is not YAML: a tab indents the line; use spaces"
+	}
 	if strings.Contains(message, alreadySet) {
 		p.Message = oneLine(message) + "; keep one of the two"
 	}
@@ -101,6 +104,17 @@ func (t *text) syntaxProblem(err error) *Problem {
 		p.Message += " (it looks like a template: give the chart to --helm, or pipe in what it renders)"
 	}
 	return p
+}
+
+// tabbed reports whether a tab is among what indents a line of the document, from 1.
+func (t *text) tabbed(line int) bool {
+	lines := bytes.SplitN(t.raw, []byte("\n"), line+1)
+	if line < 1 || line > len(lines) {
+		return false
+	}
+	text := lines[line-1]
+	indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
+	return bytes.IndexByte(indent, '\t') >= 0
 }
 
 // oneLine joins the lines of a message and makes control characters visible.

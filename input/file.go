@@ -30,6 +30,13 @@ type File struct {
 	problem   *Problem
 }
 
+// With is the file with another text.
+func (f *File) With(data []byte) *File {
+	other := *f
+	other.Data = data
+	return &other
+}
+
 // text is that of one document in a file.
 type text struct {
 	raw      []byte

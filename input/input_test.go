@@ -111,6 +111,8 @@ func TestText(t *testing.T) {
 		want       []string
 	}{
 		{"tabs", "kind: Pod\n\tapiVersion: v1\n", []string{"f.yaml: document 1, line 2: is not YAML: found a tab character that violates indentation"}},
+		{"a tab that indents", "kind: Pod\nmetadata:\n\tname: a\n", []string{"f.yaml: document 1, line 3: is not YAML: a tab indents the line; use spaces"}},
+		{"another character that begins nothing", "kind: Pod\nname: @a\n", []string{"f.yaml: document 1, line 2: is not YAML: found character that cannot start any token"}},
 		{"tabs in JSON", "{\t\"kind\":\t\"ConfigMap\",\n\t\"apiVersion\": \"v1\"\t}", []string{"f.yaml#1: ConfigMap default/"}},
 		{"BOM", "\ufeff" + podText, []string{"f.yaml#1: Pod default/web of 1"}},
 		{"CRLF", strings.ReplaceAll(podText+"---\n"+podText, "\n", "\r\n"), []string{"f.yaml#1: Pod default/web of 1", "f.yaml#2: Pod default/web of 1"}},

@@ -18,6 +18,9 @@ type Finding struct {
 	Message string
 	// Fix says what to write instead, as an imperative: set it to false.
 	Fix string
+	// Edit is the fix as a change of the object, after which the check passes. Nil
+	// where there is none that is right for sure, and somebody has to choose.
+	Edit *Edit
 	// NoAnswer marks a finding that stands for an answer which a registry did not
 	// give. What it leads to is the policy's onRegistryError.
 	NoAnswer bool

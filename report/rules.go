@@ -189,17 +189,17 @@ var helpTexts = []help{
 	{
 		"probes", categoryOperation, "A long-running container lacks a probe.",
 		"Without a readiness probe a pod gets traffic before it can answer, and keeps getting it when it no longer can.",
-		projectURL,
+		docsURL + "probes.md",
 	},
 	{
 		"logging", categoryOperation, "A container's logs will not reach the log collector.",
 		"Collectors read standard output. What goes to files in a container is lost with it.",
-		projectURL,
+		docsURL + "logging.md",
 	},
 	{
 		"hardening", podSecurityRestricted, "The security context lacks settings that cost nothing.",
 		"mutate.hardening sets them where nobody has: no privilege escalation, no capabilities, the runtime's seccomp profile.",
-		projectURL,
+		docsURL + "hardening.md",
 	},
 	{
 		"expressions", "Own rules", "An expression of the policy does not hold.",

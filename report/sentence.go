@@ -9,6 +9,25 @@ import (
 	"github.com/portcullis-dev/portcullis/engine"
 )
 
+// Line is a result in one line, as a compiler writes it: place, outcome, rule, what
+// is wrong and what to write instead. Control characters are written as escapes.
+func Line(r Result, outcome string) string {
+	text := Place(r) + ": " + outcome + " " + plain(ruleID(r)) + ": " + sentence(r)
+	if r.Fix != "" {
+		text += ". Fix: " + plain(r.Fix)
+	}
+	return text
+}
+
+// Place is where in which source a result is: web.yaml:12:9. Where no line is known,
+// as in what a chart renders, the object stands in for it.
+func Place(r Result) string {
+	if text := object(r); r.Line == 0 && text != "" {
+		return place(r) + ": " + text
+	}
+	return place(r)
+}
+
 // sentence says what is wrong, in the words of an admission answer
 // (engine.Finding.String): container, field, value and message.
 func sentence(r Result) string {

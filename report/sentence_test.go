@@ -66,3 +66,21 @@ func TestPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestLine(t *testing.T) {
+	r := Result{
+		Source: "web.yaml", Line: 12, Column: 9, Kind: "Pod", Namespace: "shop", Name: "web", Rule: "podSecurity", Check: "privileged", Result: Fail,
+		Container: "app", Field: "spec.containers[0].securityContext.privileged", Value: true, Message: "forbidden\x1b[31m", Fix: "set it to false",
+	}
+	const rest = `podSecurity/privileged: container "app": spec.containers[0].securityContext.privileged is true: forbidden\x1b[31m. Fix: set it to false`
+	if got, want := Line(r, "not fixed"), "web.yaml:12:9: not fixed "+rest; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	r.Line, r.Column = 0, 0
+	if got, want := Line(r, "not fixed"), "web.yaml: Pod shop/web: not fixed "+rest; got != want {
+		t.Errorf("without a line: got %s, want %s", got, want)
+	}
+	if got, want := Place(Result{Source: "-"}), "<stdin>"; got != want {
+		t.Errorf("without an object: got %s, want %s", got, want)
+	}
+}

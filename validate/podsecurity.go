@@ -91,7 +91,7 @@ func podSecurityFindings(v security.Violation, lv api.LevelVersion, w *pod.Workl
 		}
 		findings = append(findings, pod.Finding{
 			Rule: PodSecurityRule, Check: string(v.Check), Container: o.Container,
-			Path: o.Edit.Path, Value: o.Edit.Old, Fix: o.Fix, Inheritors: o.Inheritors,
+			Path: o.Edit.Path, Value: o.Edit.Old, Fix: o.Fix, Inheritors: o.Inheritors, Edit: editOf(v.Check, o, w),
 			Message: fmt.Sprintf("%s by Pod Security %s (%s)", verb, lv, v.Reason),
 		})
 	}
@@ -103,6 +103,31 @@ func podSecurityFindings(v security.Violation, lv api.LevelVersion, w *pod.Workl
 		Message: fmt.Sprintf("forbidden by Pod Security %s (%s): %s", lv, v.Reason, v.Detail),
 		Fix:     "see https://kubernetes.io/docs/concepts/security/pod-security-standards/",
 	}}
+}
+
+// editOf is the edit of an offence where it is right for sure, else nil. With
+// runAsNonRoot the kubelet does not start a container whose user is root, or one
+// that only the image names: it is sure where the manifest says who that is.
+func editOf(check policy.CheckID, o security.Offence, w *pod.Workload) *pod.Edit {
+	if o.Choice || check == security.NonRoot && !knownNonRoot(o, w) {
+		return nil
+	}
+	edit := o.Edit
+	return &edit
+}
+
+// knownNonRoot reports whether the manifest gives every container that an offence
+// is about a user above 0.
+func knownNonRoot(o security.Offence, w *pod.Workload) bool {
+	for c := range w.Containers() {
+		if c.Name != o.Container && !slices.Contains(o.Inheritors, c.Name) {
+			continue
+		}
+		if uid := w.RunAsUser(c); uid == nil || *uid == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // exemptContainers are the names of the containers that the policy exempts from

@@ -62,6 +62,42 @@ func TestPodSecurityExemptions(t *testing.T) {
 	}
 }
 
+// TestPodSecurityEdits has fixes that are right for sure, and those that are not.
+func TestPodSecurityEdits(t *testing.T) {
+	const unset = "seccompProfile: {type: RuntimeDefault}, "
+	for _, test := range []struct {
+		name, spec string
+		want       map[string]string // by check, "choose" for none
+	}{
+		{"a value", "{hostPID: true, securityContext: {runAsNonRoot: true, " + unset + "}, containers: [" + hardened("a", "") + "]}", map[string]string{"hostNamespaces": "spec.hostPID: true -> <nil>"}},
+		{"a user that the image may have", "{securityContext: {" + unset + "}, containers: [" + hardened("a", "") + "]}", map[string]string{"runAsNonRoot": "choose"}},
+		{"a user that the manifest has", "{securityContext: {" + unset + "runAsUser: 7}, containers: [" + hardened("a", "") + "]}", map[string]string{"runAsNonRoot": "spec.securityContext.runAsNonRoot: <nil> -> true"}},
+		{"a user that one of two containers has", "{securityContext: {" + unset + "}, containers: [" + hardened("a", "runAsUser: 7") + ", " + hardened("b", "") + "]}", map[string]string{"runAsNonRoot": "choose"}},
+		{"a container that says otherwise", "{securityContext: {" + unset + "runAsNonRoot: true}, containers: [" + hardened("a", "runAsUser: 7, runAsNonRoot: false") + ", " + hardened("b", "") + "]}", map[string]string{"runAsNonRoot": "spec.containers[0].securityContext.runAsNonRoot: false -> true"}},
+		{"root", "{securityContext: {" + unset + "runAsNonRoot: true, runAsUser: 0}, containers: [" + hardened("a", "") + "]}", map[string]string{"runAsUser": "choose"}},
+		{"a volume", "{securityContext: {" + unset + "runAsNonRoot: true}, volumes: [{name: v, hostPath: {path: /v}}], containers: [" + hardened("a", "") + "]}", map[string]string{"restrictedVolumes": "choose"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := decode(t, "apiVersion: v1\nkind: Pod\nspec: "+test.spec+"\n")
+			got := map[string]string{}
+			for _, f := range PodSecurity(newEvaluator(t), w, settings(api.LevelRestricted)) {
+				got[f.Check] = "choose"
+				if e := f.Edit; e != nil {
+					got[f.Check] = fmt.Sprintf("%s: %v -> %v", e.Path, e.Old, e.New)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("edits (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// hardened is a container that lacks nothing but what the pod says about its user.
+func hardened(name, more string) string {
+	return "{name: " + name + ", image: a, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, " + more + "}}"
+}
+
 // TestNamespaceLabels holds the meaning of labels against upstream's own
 // reading of them.
 func TestNamespaceLabels(t *testing.T) {

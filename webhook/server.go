@@ -35,6 +35,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/image/lock"
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
@@ -69,6 +70,8 @@ type Options struct {
 	Fallback []*policies.PodPolicy
 	// Registries says how registries are reached.
 	Registries image.Config
+	// Lock has digests that go before what registries say. Nil: none.
+	Lock *lock.Lock
 	// PullSecrets has registries asked with the pull secrets of a workload. The
 	// service account must be allowed to read them.
 	PullSecrets bool
@@ -168,7 +171,7 @@ func (s *server) setUp(ctx context.Context) error {
 	}
 	registries := s.registries()
 	a := &admission{
-		engine: core, policies: set, namespaces: lookup, images: registries,
+		engine: core, policies: set, namespaces: lookup, images: s.locked(registries),
 		metrics: s.metrics, log: s.options.Log,
 	}
 	warm := &warmUp{pods: s.manager.GetAPIReader(), admission: a, images: registries, log: s.options.Log}
@@ -197,6 +200,14 @@ func (s *server) registries() *image.Registries {
 		o.Secrets = pullSecrets{live: s.manager.GetAPIReader()}
 	}
 	return image.New(s.options.Registries, o)
+}
+
+// locked answers questions about images by the lock before registries.
+func (s *server) locked(registries *image.Registries) gatherer {
+	if s.options.Lock == nil {
+		return registries
+	}
+	return &lock.Images{Lock: s.options.Lock, Next: registries}
 }
 
 func (s *server) endpoint(name string, admit func(context.Context, *request) *admissionv1.AdmissionResponse) http.Handler {

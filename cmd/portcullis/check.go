@@ -83,7 +83,7 @@ var errUnjudged = silentError{exitUsage}
 
 // checkGC is how much the heap may grow before garbage is collected, in per cent:
 // the process is short-lived, and its memory small.
-const checkGC = 60
+const checkGC = 50
 
 func (f *checkFlags) run(ctx context.Context, paths []string, s streams) error {
 	format, options, err := f.format(s.out)
@@ -107,7 +107,7 @@ func (f *checkFlags) run(ctx context.Context, paths []string, s streams) error {
 	if err := c.check(ctx, in); err != nil {
 		return usageError{fmt.Errorf("stopped before the end: %w", err)} // by a signal
 	}
-	c.noteUnknown()
+	j.noteUnknown(s.err, c.unknown)
 	if f.writeBaseline {
 		if err := writeBaseline(f.baseline, c.report.Results); err != nil {
 			return usageError{err}

@@ -120,14 +120,15 @@ func (c *checker) add(one *checked) {
 	}
 }
 
-// noteUnknown tells that a policy may or may not apply.
-func (c *checker) noteUnknown() {
-	if c.judge.selector == "" || len(c.unknown) == 0 {
+// noteUnknown tells that a policy may or may not apply, where the labels of some
+// namespaces are not known.
+func (j *judge) noteUnknown(log io.Writer, unknown map[string]bool) {
+	if j.selector == "" || len(unknown) == 0 {
 		return
 	}
-	names := slices.Sorted(maps.Keys(c.unknown))
-	fmt.Fprintf(c.log, "portcullis: policy %s selects namespaces by label, and the labels of %s are not known: they are taken for none; give --namespace-labels or --bundle, or check the Namespace too\n",
-		engine.Quote(c.judge.selector), engine.Quote(strings.Join(names, ", ")))
+	names := slices.Sorted(maps.Keys(unknown))
+	fmt.Fprintf(log, "portcullis: policy %s selects namespaces by label, and the labels of %s are not known: they are taken for none; give --namespace-labels or --bundle, or check the Namespace too\n",
+		engine.Quote(j.selector), engine.Quote(strings.Join(names, ", ")))
 }
 
 // other names a document that is no workload.

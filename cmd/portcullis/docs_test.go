@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/image"
@@ -80,4 +81,68 @@ func checkExample(t *testing.T, file, example string) string {
 		t.Errorf("%s: %v in\n%s", file, err, example)
 	}
 	return object.Kind
+}
+
+// TestReadmeFix requires that the repair which the README shows is the one that the
+// command makes of the example.
+func TestReadmeFix(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)`portcullis (fix --diff ([^ `]+))`:\n\n```diff\n(.*?)```").FindSubmatch(readme)
+	if block == nil {
+		t.Fatal("got no diff behind a command in the README, want one")
+	}
+	t.Chdir("../..")
+	got := execute(t, "", strings.Fields(string(block[1]))...)
+	if diff := cmp.Diff(string(block[3]), got.stdout); diff != "" {
+		t.Errorf("README.md against portcullis %s (-README +command):\n%s", block[1], diff)
+	}
+}
+
+// TestReadmeCI requires that what the README says to write for pre-commit and GitHub
+// names a hook and inputs that there are.
+func TestReadmeCI(t *testing.T) {
+	read := func(path string) string {
+		t.Helper()
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	readme, hooks, action := read("../../README.md"), read("../../.pre-commit-hooks.yaml"), read("../../action.yml")
+	found := 0
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readme, -1) {
+		var example struct {
+			Repos []struct{ Hooks []struct{ ID string } }
+			Steps []struct {
+				Uses string
+				With map[string]string
+			}
+		}
+		if err := yaml.Unmarshal([]byte(block[1]), &example); err != nil {
+			t.Fatal(err)
+		}
+		for _, repo := range example.Repos {
+			for _, hook := range repo.Hooks {
+				found++
+				if !strings.Contains(hooks, "- id: "+hook.ID+"\n") {
+					t.Errorf("the README names hook %s, which .pre-commit-hooks.yaml does not have", hook.ID)
+				}
+			}
+		}
+		for _, step := range example.Steps {
+			for input := range step.With {
+				found++
+				if !strings.Contains(action, "\n  "+input+":\n") {
+					t.Errorf("the README names input %s, which action.yml does not have", input)
+				}
+			}
+		}
+	}
+	if found < 3 {
+		t.Errorf("got %d hooks and inputs in the README, want those of both", found)
+	}
 }

@@ -186,12 +186,19 @@ func (x *explanation) images(watched *watchedImages, original *pod.Workload) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(watched.facts)) {
 		fact := watched.facts[name]
-		x.line("    %s: %s", engine.Quote(name), unquoted(factText(fact)))
+		from := ""
+		if x.judge.lock != nil && x.judge.lock.Has(name) {
+			from = ", from the lock"
+		}
+		x.line("    %s: %s%s", engine.Quote(name), unquoted(factText(fact)), from)
 		for _, p := range fact.Platforms {
 			x.line("      %s: USER %s", p, engine.Quote(p.User))
 		}
 	}
-	if len(watched.facts) == 0 {
+	switch {
+	case x.judge.offline:
+		x.line("    the lock has no more, and no registry was asked, see --online")
+	case len(watched.facts) == 0:
 		x.line("    no rule asked for any")
 	}
 }

@@ -15,7 +15,7 @@ const module = "github.com/portcullis-dev/portcullis"
 // TestImportDirection keeps imports pointing one way:
 // cmd -> {webhook, audit, report} -> engine -> {mutate, validate} -> {policies, image, pod}.
 func TestImportDirection(t *testing.T) {
-	leaves := []string{"policies", "image", "pod", "pod/security"}
+	leaves := []string{"policies", "image", "image/lock", "pod", "pod/security"}
 	core := append([]string{"mutate", "validate"}, leaves...)
 	front := append([]string{"engine"}, core...)
 	mayImport := map[string][]string{
@@ -23,6 +23,7 @@ func TestImportDirection(t *testing.T) {
 		"pod/security":   {"pod"},
 		"pod/podtest":    {"pod"},
 		"image":          nil,
+		"image/lock":     {"image"},
 		"policies":       nil,
 		"input":          {"pod"},
 		"input/rewrite":  {"pod"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/image/lock"
 	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/policies"
 )
@@ -29,8 +30,12 @@ type judge struct {
 	policies *policies.Set
 	// list is what policies were made of.
 	list []*policies.PodPolicy
-	// images is nil where no registry is asked.
+	// images knows about images; nil where nobody does.
 	images gatherer
+	// offline is set where images, if any, come from the lock alone.
+	offline bool
+	// lock is nil where there is none.
+	lock *lock.Lock
 	// namespaces are the labels of namespaces by name.
 	namespaces map[string]map[string]string
 	// selector is the name of a policy that selects namespaces by labels other than
@@ -50,8 +55,8 @@ type judgement struct {
 	// mutation is what the mutators changed, and what they could not; validation is
 	// what is wrong with the workload after that.
 	mutation, validation engine.Verdict
-	// offline is set where no registry was asked.
-	offline bool
+	// offline is set where no registry was asked, and locked where a lock was.
+	offline, locked bool
 }
 
 // review is the creation of a document's workload.
@@ -76,14 +81,14 @@ func (j *judge) namespace(name string) engine.Namespace {
 // judge repairs the workload of a review, changing it, and judges what comes out.
 func (j *judge) judge(ctx context.Context, r engine.Review) judgement {
 	plan := j.engine.Plan(r, j.policies)
-	result := judgement{plan: plan, offline: j.images == nil}
+	result := judgement{plan: plan, offline: j.images == nil || j.offline, locked: j.lock != nil}
 	result.mutation = plan.Mutate(j.gather(ctx, plan, plan.MutationNeeds))
 	result.validation = plan.Validate(j.gather(ctx, plan, plan.ValidationNeeds))
 	return result
 }
 
-// gather finds the facts that the next step needs; nil where no registry is
-// asked: a rule that needs one says so.
+// gather finds the facts that the next step needs; nil where nobody is asked: a
+// rule that needs one says so.
 func (j *judge) gather(ctx context.Context, plan *engine.Plan, next func() []image.Need) image.Facts {
 	if j.images == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/image/lock"
 	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/policies"
 )
@@ -31,6 +33,9 @@ type judgeFlags struct {
 	namespaceLabels string
 	online          bool
 	registries      string
+	lock            string
+	// completes is set where the command adds to the lock what registries say.
+	completes bool
 }
 
 func (f *judgeFlags) register(flags *pflag.FlagSet) {
@@ -40,6 +45,7 @@ func (f *judgeFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.namespaceLabels, "namespace-labels", "", "`file` of Namespaces whose labels count, such as kubectl get namespaces -o yaml writes; those in the input come before it")
 	flags.BoolVar(&f.online, "online", false, "ask registries about images; without it rules that need them say skip")
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig, for --online")
+	flags.StringVar(&f.lock, "lock", "", "`file` of digests by tag, as portcullis fix writes it, which go before what registries say")
 }
 
 // judge reads what the flags name. Notes for the user go to stderr.
@@ -60,11 +66,19 @@ func (f *judgeFlags) judge(ctx context.Context, stderr io.Writer) (*judge, error
 		}
 		maps.Copy(namespaces, labels)
 	}
-	j := &judge{list: list, namespaces: namespaces}
-	images, err := f.images()
+	j := &judge{list: list, namespaces: namespaces, offline: !f.online}
+	registries, err := f.images()
 	keep(err)
-	if images != nil {
-		j.images = images
+	if registries != nil {
+		j.images = registries
+	}
+	if f.lock != "" {
+		j.lock, err = readLock(f.lock)
+		if errors.Is(err, fs.ErrNotExist) && f.completes && f.online {
+			j.lock, err = lock.New(), nil
+		}
+		keep(err)
+		j.images = &lock.Images{Lock: j.lock, Next: j.images, Add: f.completes}
 	}
 	if len(errs) > 0 {
 		return nil, usageError{errors.Join(errs...)}

@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 		{name: "unknown flag", args: "serve --prot 1", code: 2, stderr: []string{"unknown flag: --prot; see portcullis serve --help"}},
 		{
 			name: "everything that is wrong at once", code: 2,
-			args: "serve --kubeconfig " + kubeconfig + " --policy " + broken + " --preset best --log-level loud --log-format xml --self-signed --secret here --address :x --metrics-address 1:99999 --shutdown-delay -1s --registries " + filepath.Join(t.TempDir(), "none"),
+			args: "serve --kubeconfig " + kubeconfig + " --policy " + broken + " --preset best --log-level loud --log-format xml --self-signed --secret here --address :x --metrics-address 1:99999 --shutdown-delay -1s --registries " + filepath.Join(t.TempDir(), "none") + " --lock " + broken,
 			stderr: []string{
 				`reading --log-level "loud": want debug, info, warn or error`,
 				`reading --log-format "xml": want text or json`,
@@ -40,6 +40,7 @@ func TestRun(t *testing.T) {
 				`"Strict" is not a mode; use Enforce, Warn or Audit`,
 				`reading --preset: "best" is not a preset; use audit, baseline or restricted, or none`,
 				"reading --registries: open ",
+				`broken.yaml:1: kind: got "PodPolicy", want ImageLock`,
 				`reading --address ":x": want a port from 1 to 65535`,
 				`reading --metrics-address "1:99999": want a port from 0 to 65535`,
 				"reading --shutdown-delay -1s: want no negative duration",

@@ -39,6 +39,7 @@ type serveFlags struct {
 	policies       []string
 	preset         string
 	registries     string
+	lock           string
 	pullSecrets    bool
 	shutdownDelay  time.Duration
 	logLevel       string
@@ -82,6 +83,7 @@ watches. With --policy the files count instead of the cluster.`,
 	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies that count instead of the cluster's")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
+	flags.StringVar(&f.lock, "lock", "", "`file` of digests by tag, as portcullis fix writes it, which go before what registries say; it is read once")
 	flags.BoolVar(&f.pullSecrets, "pull-secrets", false, "ask registries with the imagePullSecrets of a workload and of its service account too, where they may be read")
 	flags.DurationVar(&f.shutdownDelay, "shutdown-delay", 10*time.Second, "how long to go on answering after SIGTERM, while the API server turns to other replicas")
 	flags.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
@@ -126,6 +128,8 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 			keep(err)
 		}
 	}
+	o.Lock, err = readLock(f.lock)
+	keep(err)
 	keep(checkAddress("--address", f.address, 1))
 	keep(checkAddress("--metrics-address", f.metricsAddress, 0))
 	keep(checkAddress("--health-address", f.healthAddress, 0))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/portcullis-dev/portcullis/engine"
+	"github.com/portcullis-dev/portcullis/mutate"
 )
 
 // repair says that what a mutator would have set satisfies a check.
@@ -26,13 +27,15 @@ var repairs = []repair{
 // repair that needs one.
 type unanswered struct {
 	offline bool
+	// locked is set where a lock had no answer either.
+	locked bool
 	// mutators are those that could not do their work, with the container that they
 	// could not do it for.
 	mutators []engine.Finding
 }
 
 func newUnanswered(j judgement) unanswered {
-	u := unanswered{offline: j.offline}
+	u := unanswered{offline: j.offline, locked: j.locked}
 	if !j.offline {
 		return u
 	}
@@ -50,7 +53,7 @@ func (u unanswered) reason(f engine.Finding) string {
 	case !u.offline:
 		return ""
 	case f.NoAnswer:
-		return "a registry would have to be asked (--online): " + f.Message
+		return u.asked(f.Rule) + ": " + f.Message
 	}
 	for _, m := range u.mutators {
 		if m.Container != "" && f.Container != "" && m.Container != f.Container {
@@ -58,9 +61,17 @@ func (u unanswered) reason(f engine.Finding) string {
 		}
 		for _, r := range repairs {
 			if r.mutator == m.Rule && r.rule == f.Rule && (r.check == "" || r.check == f.Check) {
-				return "a registry would have to be asked (--online), and mutate." + r.mutator + " may repair it: " + f.Message
+				return u.asked(f.Rule) + ", and mutate." + r.mutator + " may repair it: " + f.Message
 			}
 		}
 	}
 	return ""
+}
+
+// asked says where an answer is to be had.
+func (u unanswered) asked(rule string) string {
+	if u.locked && rule == mutate.DigestsRule {
+		return "the lock has no digest of it, and a registry would have to be asked (--online)"
+	}
+	return "a registry would have to be asked (--online)"
 }

@@ -9,11 +9,11 @@ import (
 )
 
 // insert adds a field, and the objects around it that are missing.
-func (d *document) insert(at *location, value any) ([]byte, error) {
+func (d *document) insert(at *location, value any) (splice, error) {
 	parent := at.parent()
 	value, err := nested(at.missing[1:], value)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	if parent.flow {
 		return d.insertFlow(parent.node, at.missing[0], value)
@@ -24,7 +24,7 @@ func (d *document) insert(at *location, value any) ([]byte, error) {
 		indent := parent.node.Column - 1
 		lines, err := d.style.block([]any{value}, indent)
 		if err != nil {
-			return nil, err
+			return splice{}, err
 		}
 		return d.insertLines(d.lineEnd(d.blockEnd(last.Line-1, indent, false)-1), lines), nil
 	}
@@ -32,7 +32,7 @@ func (d *document) insert(at *location, value any) ([]byte, error) {
 	end := d.entryEnd(parent.node.Content[n-2], parent.node.Content[n-1])
 	lines, err := d.style.block(map[string]any{at.missing[0]: value}, parent.node.Content[0].Column-1)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	return d.insertLines(d.lineEnd(end-1), lines), nil
 }
@@ -50,7 +50,7 @@ func nested(keys []string, value any) (any, error) {
 
 // insertFlow adds a field or an element to a collection in the style of JSON. It
 // gets a line of its own where the others have one.
-func (d *document) insertFlow(node *yaml.Node, key string, value any) ([]byte, error) {
+func (d *document) insertFlow(node *yaml.Node, key string, value any) (splice, error) {
 	var entry string
 	var err error
 	if node.Kind == yaml.SequenceNode {
@@ -59,27 +59,27 @@ func (d *document) insertFlow(node *yaml.Node, key string, value any) ([]byte, e
 		entry, err = d.style.inlineField(key, value)
 	}
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	f := scanFlow(d.text, d.offset(node))
 	switch {
 	case len(node.Content) == 0:
 	case node.Content[0].Line > node.Line:
-		entry = d.eol + strings.Repeat(" ", node.Content[0].Column-1) + entry
+		entry = d.eol + d.indentation(node.Content[0]) + entry
 	default:
 		entry = " " + entry
 	}
 	if len(node.Content) > 0 && !f.comma {
 		entry = "," + entry
 	}
-	return d.splice(f.content, f.content, entry), nil
+	return splice{f.content, f.content, entry}, nil
 }
 
 // replace puts another value in the place of one.
-func (d *document) replace(at *location, value any) ([]byte, error) {
+func (d *document) replace(at *location, value any) (splice, error) {
 	value, err := nested(at.missing, value)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	parent := at.parent()
 	if isNull(at.value) && at.value.Value == "" {
@@ -88,7 +88,10 @@ func (d *document) replace(at *location, value any) ([]byte, error) {
 	if isNull(at.value) || at.value.Kind == yaml.ScalarNode || at.value.Style&yaml.FlowStyle != 0 {
 		start, end, err := d.span(at.value, parent.flow)
 		if err != nil {
-			return nil, err
+			return splice{}, err
+		}
+		if text, ok := as(at.value, value); ok && !d.style.json {
+			return splice{start, end, text}, nil
 		}
 		write := d.style.inBlock
 		if parent.flow {
@@ -96,48 +99,48 @@ func (d *document) replace(at *location, value any) ([]byte, error) {
 		}
 		text, err := write(value)
 		if err != nil {
-			return nil, err
+			return splice{}, err
 		}
-		return d.splice(start, end, text), nil
+		return splice{start, end, text}, nil
 	}
 	if at.key == nil {
-		return nil, errMultiline
+		return splice{}, errMultiline
 	}
 	// The lines below the key are the value.
 	end := d.entryEnd(at.key, at.value)
 	if at.value.Line == at.key.Line {
-		return nil, errMultiline
+		return splice{}, errMultiline
 	}
 	lines, err := d.style.below(at.key.Value, value, at.key.Column-1)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	text := strings.Join(lines, d.eol) + d.eol
-	return d.splice(d.starts[at.key.Line], d.lineEnd(end-1), text), nil
+	return splice{d.starts[at.key.Line], d.lineEnd(end - 1), text}, nil
 }
 
 // fill gives a key that has nothing a value.
-func (d *document) fill(at *location, value any) ([]byte, error) {
+func (d *document) fill(at *location, value any) (splice, error) {
 	if at.key == nil || at.parent().flow {
-		return nil, errors.New("it stands for nothing (null); write the field out")
+		return splice{}, errors.New("it stands for nothing (null); write the field out")
 	}
 	if _, isObject := value.(map[string]any); !isObject {
 		text, err := d.style.inBlock(value)
 		if err != nil {
-			return nil, err
+			return splice{}, err
 		}
 		colon := quotedOrPlainEnd(d, at.key)
-		return d.splice(colon, colon+1, ": "+text), nil
+		return splice{colon, colon + 1, ": " + text}, nil
 	}
 	lines, err := d.style.below(at.key.Value, value, at.key.Column-1)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	return d.insertLines(d.lineEnd(at.key.Line-1), lines), nil
 }
 
 // remove takes a field or an element away.
-func (d *document) remove(at *location) ([]byte, error) {
+func (d *document) remove(at *location) (splice, error) {
 	parent := at.parent()
 	first := at.value
 	if at.key != nil {
@@ -156,24 +159,24 @@ func (d *document) remove(at *location) ([]byte, error) {
 		return d.empty(parent)
 	case width == 1:
 		dash := parent.node.Column - 1
-		return d.splice(d.starts[first.Line-1], d.lineEnd(d.blockEnd(first.Line-1, dash, false)-1), ""), nil
+		return splice{d.starts[first.Line-1], d.lineEnd(d.blockEnd(first.Line-1, dash, false) - 1), ""}, nil
 	}
 	end := d.entryEnd(at.key, at.value)
 	if strings.TrimSpace(string(d.text[d.starts[first.Line-1]:d.offset(first)])) == "" {
-		return d.splice(d.starts[first.Line-1], d.lineEnd(end-1), ""), nil
+		return splice{d.starts[first.Line-1], d.lineEnd(end - 1), ""}, nil
 	}
 	// It shares its line with the dash of a list: the next field takes its place.
 	next := siblings[i+2]
 	if next.Line-1 != end {
-		return nil, errMultiline
+		return splice{}, errMultiline
 	}
-	return d.splice(d.offset(first), d.offset(next), ""), nil
+	return splice{d.offset(first), d.offset(next), ""}, nil
 }
 
 // empty leaves an empty object or list where one has lost its last entry.
-func (d *document) empty(parent place) ([]byte, error) {
+func (d *document) empty(parent place) (splice, error) {
 	if parent.key == nil || parent.node.Line == parent.key.Line {
-		return nil, errMultiline
+		return splice{}, errMultiline
 	}
 	text := " {}"
 	if parent.node.Kind == yaml.SequenceNode {
@@ -182,7 +185,7 @@ func (d *document) empty(parent place) ([]byte, error) {
 	at := quotedOrPlainEnd(d, parent.key) + 1 // after the colon
 	end := d.lineEnd(d.entryEnd(parent.key, parent.node) - 1)
 	rest := d.text[at:d.starts[parent.key.Line]] // a comment may follow the colon
-	return slices.Concat(d.text[:at], []byte(text), rest, d.text[end:]), nil
+	return splice{at, end, text + string(rest)}, nil
 }
 
 func quotedOrPlainEnd(d *document, key *yaml.Node) int {
@@ -194,19 +197,19 @@ func quotedOrPlainEnd(d *document, key *yaml.Node) int {
 
 // removeFlow takes the entry at i away, with the comma that it does not need any
 // more.
-func (d *document) removeFlow(siblings []*yaml.Node, i, width int) ([]byte, error) {
+func (d *document) removeFlow(siblings []*yaml.Node, i, width int) (splice, error) {
 	start := d.offset(siblings[i])
 	if i+width < len(siblings) {
-		return d.splice(start, d.offset(siblings[i+width]), ""), nil
+		return splice{start, d.offset(siblings[i+width]), ""}, nil
 	}
 	_, end, err := d.span(siblings[i+width-1], true)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	if i > 0 {
 		if _, start, err = d.span(siblings[i-1], true); err != nil {
-			return nil, err
+			return splice{}, err
 		}
 	}
-	return d.splice(start, end, ""), nil
+	return splice{start, end, ""}, nil
 }

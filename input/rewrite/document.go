@@ -3,7 +3,6 @@ package rewrite
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,8 +20,8 @@ type document struct {
 	style  style
 }
 
-func newDocument(text []byte) *document {
-	d := &document{text: text, starts: []int{0}, eol: "\n", style: styleOf(text)}
+func newDocument(text []byte, root *yaml.Node) *document {
+	d := &document{text: text, starts: []int{0}, eol: "\n", style: styleOf(text, root)}
 	for i, c := range text {
 		if c == '\n' && i+1 < len(text) {
 			d.starts = append(d.starts, i+1)
@@ -44,6 +43,15 @@ func (d *document) offset(n *yaml.Node) int {
 	return at
 }
 
+// indentation is what stands before a node on its line; of text as many spaces.
+func (d *document) indentation(n *yaml.Node) string {
+	before := string(d.text[d.starts[n.Line-1]:d.offset(n)])
+	if strings.Trim(before, " \t") == "" {
+		return before
+	}
+	return strings.Repeat(" ", n.Column-1)
+}
+
 // line is the text of a line, counted from 0, without its end.
 func (d *document) line(i int) string {
 	return strings.TrimRight(string(d.text[d.starts[i]:d.lineEnd(i)]), "\r\n")
@@ -58,18 +66,19 @@ func (d *document) lineEnd(i int) int {
 }
 
 // splice puts text in the place of what is from start to end.
-func (d *document) splice(start, end int, text string) []byte {
-	return slices.Concat(d.text[:start], []byte(text), d.text[end:])
+type splice struct {
+	start, end int
+	text       string
 }
 
 // insertLines puts lines before the offset, which is the start of a line or the
 // end of the text.
-func (d *document) insertLines(at int, lines []string) []byte {
+func (d *document) insertLines(at int, lines []string) splice {
 	text := strings.Join(lines, d.eol) + d.eol
 	if at > 0 && d.text[at-1] != '\n' {
 		text = d.eol + strings.TrimSuffix(text, d.eol)
 	}
-	return d.splice(at, at, text)
+	return splice{at, at, text}
 }
 
 // blockEnd is the line after the last one of what begins on a line, counted from

@@ -9,10 +9,12 @@
 package rewrite
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -33,25 +35,48 @@ type Refusal struct {
 // such as one of a field that an alias brings, is among the refusals, and the
 // others are made.
 func Apply(text []byte, edits []pod.Edit) (edited []byte, refused []Refusal) {
-	for _, e := range edits {
-		next, err := apply(text, e)
+	refuse := func(e pod.Edit, err error) { refused = append(refused, Refusal{e, err}) }
+	for pending := edits; len(pending) > 0; {
+		b, err := plan(text, pending)
 		if err != nil {
-			refused = append(refused, Refusal{e, err})
+			for _, e := range pending {
+				refuse(e, err)
+			}
+			return text, refused
+		}
+		pending = b.rest
+		for _, r := range b.refused {
+			refuse(r.Edit, r.Err)
+		}
+		if next, err := b.apply(); err == nil {
+			text = next
 			continue
 		}
-		text = next
+		for _, e := range b.edits { // one of them is to blame
+			next, err := alone(text, e)
+			if err != nil {
+				refuse(e, err)
+				continue
+			}
+			text = next
+		}
 	}
 	return text, refused
 }
 
-// apply makes one edit, in steps of one field each, or none of it.
-func apply(text []byte, e pod.Edit) ([]byte, error) {
+// alone makes one edit, in steps of one field each, or none of it.
+func alone(text []byte, e pod.Edit) ([]byte, error) {
 	for _, s := range steps(e) {
-		next, err := splice(text, s)
+		d, root, err := read(text)
 		if err != nil {
 			return nil, err
 		}
-		if err := prove(text, next, s); err != nil {
+		c, err := d.change(root, s)
+		if err != nil {
+			return nil, err
+		}
+		next := d.with([]splice{c})
+		if err := prove(text, next, []step{s}); err != nil {
 			return nil, err
 		}
 		text = next
@@ -102,17 +127,32 @@ func generic(value any) any {
 	return v
 }
 
-// prove requires that the new text reads as the old one with one field changed.
-func prove(old, updated []byte, s step) error {
-	var want, got any
-	if err := sigsyaml.Unmarshal(old, &want); err != nil {
-		return fmt.Errorf("reading the document: %w", err)
+// prove requires that the new text reads as the old one with some fields changed.
+func prove(old, updated []byte, steps []step) error {
+	want, err := decode(old)
+	if err != nil {
+		return err
 	}
-	want = s.set(want, s.path)
-	if err := sigsyaml.Unmarshal(updated, &got); err != nil || !reflect.DeepEqual(want, got) {
+	for _, s := range steps {
+		want = s.set(want, s.path)
+	}
+	if got, err := decode(updated); err != nil || !reflect.DeepEqual(want, got) {
 		return errors.New("the text is written in a way that does not allow to change this field alone")
 	}
 	return nil
+}
+
+// decode reads a document as kubectl does.
+func decode(text []byte) (v any, err error) {
+	if isJSON(text) {
+		err = json.Unmarshal(text, &v)
+	} else {
+		err = sigsyaml.Unmarshal(text, &v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the document: %w", err)
+	}
+	return v, nil
 }
 
 // set is what v is after the step, whose path below v is given.
@@ -144,23 +184,39 @@ func (s step) set(v any, path []string) any {
 	return map[string]any{path[0]: s.set(nil, path[1:])}
 }
 
-// splice makes the step in the text.
-func splice(text []byte, s step) ([]byte, error) {
+// read finds the places of a text.
+func read(text []byte) (*document, *yaml.Node, error) {
 	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil, fmt.Errorf("reading the document: %w", err)
+	if err := yaml.Unmarshal(asYAML(text), &root); err != nil {
+		return nil, nil, fmt.Errorf("reading the document: %w", err)
 	}
 	if len(root.Content) == 0 {
-		return nil, errors.New("the document is empty")
+		return nil, nil, errors.New("the document is empty")
 	}
-	d := newDocument(text)
-	at, err := locate(root.Content[0], s.path)
+	return newDocument(text, &root), root.Content[0], nil
+}
+
+// surrogate is half a character in JSON, which YAML does not have.
+var surrogate = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
+
+// asYAML is a text of the same length, with everything in the same place, that a
+// YAML library reads: in JSON tabs are white space.
+func asYAML(text []byte) []byte {
+	if !isJSON(text) {
+		return text
+	}
+	return surrogate.ReplaceAll(bytes.ReplaceAll(text, []byte("\t"), []byte(" ")), []byte(`\u0020`))
+}
+
+// change is the step in the text.
+func (d *document) change(root *yaml.Node, s step) (splice, error) {
+	at, err := locate(root, s.path)
 	if err != nil {
-		return nil, err
+		return splice{}, err
 	}
 	switch {
 	case at.value == nil && s.value == nil:
-		return text, nil
+		return splice{}, nil
 	case at.value == nil:
 		return d.insert(at, s.value)
 	case s.value == nil:

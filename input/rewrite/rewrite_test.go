@@ -33,7 +33,7 @@ func TestApply(t *testing.T) {
 			edits: []pod.Edit{{Path: container.Child("image"), Old: "nginx:1", New: "nginx:1@sha256:1"}},
 		},
 		{
-			name:  "quotes go with the text they are around",
+			name:  "quotes stay",
 			old:   "spec:\n  containers:\n  - {name: app, image: 'nginx:1', args: [\"it's, fine\"]}\n",
 			want:  "spec:\n  containers:\n  - {name: app, image: 'nginx:2', args: [\"it's, fine\"]}\n",
 			edits: []pod.Edit{{Path: container.Child("image"), Old: "nginx:1", New: "nginx:2"}},
@@ -61,6 +61,12 @@ func TestApply(t *testing.T) {
 			name:  "JSON stays JSON",
 			old:   "{\n  \"spec\": {\n    \"containers\": [\n      {\n        \"name\": \"app\"\n      }\n    ]\n  }\n}\n",
 			want:  "{\n  \"spec\": {\n    \"containers\": [\n      {\n        \"name\": \"app\",\n        \"securityContext\": {\"allowPrivilegeEscalation\":false}\n      }\n    ]\n  }\n}\n",
+			edits: []pod.Edit{privilege},
+		},
+		{
+			name:  "JSON with tabs and half characters stays as it is",
+			old:   "{\n\t\"a\": \"\\ud83d\\ude00 \\u00e9\",\n\t\"spec\": {\n\t\t\"containers\": [{\n\t\t\t\"name\": \"app\"\n\t\t}]\n\t}\n}\n",
+			want:  "{\n\t\"a\": \"\\ud83d\\ude00 \\u00e9\",\n\t\"spec\": {\n\t\t\"containers\": [{\n\t\t\t\"name\": \"app\",\n\t\t\t\"securityContext\": {\"allowPrivilegeEscalation\":false}\n\t\t}]\n\t}\n}\n",
 			edits: []pod.Edit{privilege},
 		},
 		{

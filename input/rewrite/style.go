@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -18,16 +19,17 @@ type style struct {
 }
 
 // styleOf reads the style off the first list in the text.
-func styleOf(text []byte) style {
-	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '{' && json.Valid(trimmed) {
+func styleOf(text []byte, root *yaml.Node) style {
+	if isJSON(text) {
 		return style{json: true}
 	}
-	var root yaml.Node
-	if yaml.Unmarshal(text, &root) != nil {
-		return style{}
-	}
-	indented, _ := indentedLists(&root)
+	indented, _ := indentedLists(root)
 	return style{indented: indented}
+}
+
+func isJSON(text []byte) bool {
+	text = bytes.TrimSpace(text)
+	return len(text) > 0 && text[0] == '{' && json.Valid(text)
 }
 
 func indentedLists(node *yaml.Node) (indented, found bool) {
@@ -70,6 +72,28 @@ func (s style) below(key string, value any, indent int) ([]string, error) {
 		return nil, errMultiline
 	}
 	return lines[1:], nil
+}
+
+// simple is text that needs no quotes anywhere, if it is not one of the words that
+// YAML 1.1 has for other values: those have none of the characters of reference.
+var (
+	simple    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._/@:-]*[A-Za-z0-9]$`)
+	reference = regexp.MustCompile(`[/@:]`)
+)
+
+// as writes a text with the quotes of the one in whose place it comes.
+func as(old *yaml.Node, value any) (string, bool) {
+	text, isText := value.(string)
+	if !isText || old.Kind != yaml.ScalarNode || !simple.MatchString(text) {
+		return "", false
+	}
+	switch {
+	case old.Style&yaml.DoubleQuotedStyle != 0:
+		return `"` + text + `"`, true
+	case old.Style&yaml.SingleQuotedStyle != 0:
+		return "'" + text + "'", true
+	}
+	return text, reference.MatchString(text)
 }
 
 // inline writes a value on one line, in the style of JSON where it is an object

@@ -105,7 +105,7 @@ func (c *collector) runAsNonRoot() {
 func (c *collector) runAsUser() {
 	user := func(at place, uid **int64) {
 		if *uid != nil && **uid == 0 {
-			add(c, at.child("runAsUser"), uid, Offence{Fix: "set it to a user id above 0 that the image can run as, or remove it"}.from(**uid), nil)
+			add(c, at.child("runAsUser"), uid, Offence{Fix: "set it to a user id above 0 that the image can run as, or remove it", Choice: true}.from(**uid), nil)
 		}
 	}
 	at, sc := c.podContext()
@@ -172,7 +172,7 @@ func (c *collector) volumes() {
 		v := &c.workload.Spec.Volumes[i]
 		at := c.spec().child("volumes").index(i)
 		at.judged = &corev1.PodSpec{Volumes: c.workload.Spec.Volumes[i : i+1]}
-		offence := Offence{Fix: fix}.from(v.Name)
+		offence := Offence{Fix: fix, Choice: true}.from(v.Name)
 		if source, value := sourceOf(v); source != "" {
 			at, offence = at.child(source), offence.from(value)
 		}

@@ -16,6 +16,10 @@ type Offence struct {
 	Edit pod.Edit
 	// Fix is the edit in words: set it to false.
 	Fix string
+	// Choice marks an edit that makes the check pass and that nobody should make
+	// unasked, because the workload may need another one: a volume that becomes an
+	// emptyDir, a user who is the image's own.
+	Choice bool
 	// Inheritors are the containers that take a field of the pod, because they do
 	// not have one of their own. Nil where containers have no such field.
 	Inheritors []string

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFixWrite writes in place: modes and links stay, what needs nothing is not
+// touched, and what cannot be written is left whole.
+func TestFixWrite(t *testing.T) {
+	folder := t.TempDir()
+	bad := strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1)
+	old := time.Now().Add(-time.Hour).Truncate(time.Second)
+	save := func(name, text string, mode os.FileMode) {
+		t.Helper()
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("in/mode.yaml", bad, 0o641)
+	save("in/clean.yaml", quietPod("b"), 0o600)
+	save("in/closed.yaml", bad, 0o444)
+	save("in/half.yaml", "kind: [\n---\n"+bad, 0o600)
+	save("elsewhere/target.txt", bad, 0o600)
+	if err := os.Symlink("../elsewhere/target.txt", filepath.Join(folder, "in/link.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	got := execute(t, "", "fix", "--write", "--preset", "baseline", filepath.Join(folder, "in"))
+	if got.code != exitUsage || got.stdout != "" {
+		t.Errorf("got exit code %d and stdout %q, want %d and nothing", got.code, got.stdout, exitUsage)
+	}
+	if want := "closed.yaml: cannot be written: "; !strings.Contains(got.stderr, want) {
+		t.Errorf("got %s, want a text with %q", got.stderr, want)
+	}
+	if strings.Contains(got.stderr, "closed.yaml:4:8: fixed") {
+		t.Errorf("got %s, want nothing said to be fixed in the file that was not written", got.stderr)
+	}
+	good := strings.Replace(bad, "hostPID: true, ", "", 1)
+	for _, want := range []struct {
+		name, text string
+		mode       os.FileMode
+		touched    bool
+	}{
+		{"in/mode.yaml", good, 0o641, true},
+		{"in/clean.yaml", quietPod("b"), 0o600, false},
+		{"in/closed.yaml", bad, 0o444, false},
+		{"in/half.yaml", "kind: [\n---\n" + good, 0o600, true},
+		{"in/link.yaml", good, os.ModeSymlink, true},
+		{"elsewhere/target.txt", good, 0o600, true},
+	} {
+		path := filepath.Join(folder, want.name)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mode := info.Mode()
+		if mode&os.ModeSymlink != 0 {
+			mode = os.ModeSymlink
+		}
+		if string(text) != want.text || mode != want.mode {
+			t.Errorf("%s: got mode %o and %q, want %o and %q", want.name, mode, text, want.mode, want.text)
+		}
+		if info.Mode().IsRegular() && info.ModTime().Equal(old) == want.touched {
+			t.Errorf("%s: got time %s, want it touched: %t", want.name, info.ModTime(), want.touched)
+		}
+	}
+	var names []string
+	entries, err := os.ReadDir(filepath.Join(folder, "in"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"clean.yaml", "closed.yaml", "half.yaml", "link.yaml", "mode.yaml"}; !slices.Equal(names, want) {
+		t.Errorf("got files %v, want %v and nothing left over", names, want)
+	}
+	again := execute(t, "", "fix", "--write", "--preset", "baseline", filepath.Join(folder, "in/mode.yaml"))
+	if again.code != 0 || !strings.Contains(again.stderr, "fixed 0 in 0 of 1 files, left 0") {
+		t.Errorf("again: got %+v, want nothing to fix", again)
+	}
+}
