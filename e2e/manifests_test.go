@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -99,9 +100,13 @@ func TestOverlays(t *testing.T) {
 		"ClusterRole portcullis",
 		"ClusterRoleBinding portcullis",
 		"CustomResourceDefinition podpolicies.portcullis.dev",
+		"CustomResourceDefinition policyexceptions.portcullis.dev",
 		"Deployment portcullis-system/portcullis",
+		"Lease portcullis-system/portcullis",
 		"MutatingWebhookConfiguration portcullis",
 		"Namespace portcullis-system",
+		"Role portcullis-system/portcullis-leader",
+		"RoleBinding portcullis-system/portcullis-leader",
 		"Service portcullis-system/portcullis",
 		"ServiceAccount portcullis-system/portcullis",
 		"ValidatingWebhookConfiguration portcullis",
@@ -273,7 +278,7 @@ func testRights(t *testing.T, objects []*unstructured.Unstructured) {
 			}
 		}
 		if slices.Contains(rule.Verbs, "update") && !slices.Equal(rule.ResourceNames, []string{"portcullis"}) &&
-			!slices.Equal(rule.ResourceNames, []string{"portcullis-certificate"}) {
+			!slices.Equal(rule.ResourceNames, []string{"portcullis-certificate"}) && !slices.Equal(rule.Resources, []string{"podpolicies/status"}) {
 			t.Errorf("the rule %v changes more than our own objects", rule)
 		}
 		for _, verb := range []string{"create", "patch", "delete", "deletecollection", "impersonate", "bind", "escalate"} {
@@ -347,13 +352,16 @@ func TestNames(t *testing.T) {
 	for _, port := range container.Ports {
 		ports[port.Name] = port.ContainerPort
 	}
+	lease := find[coordinationv1.Lease](t, objects, "Lease")
 	got := map[string]string{
-		"secret":          secret.Namespace + "/" + secret.Name,
-		"dns-names":       service.Name + "." + service.Namespace + ".svc",
-		"address":         fmt.Sprintf(":%d", ports[service.Spec.Ports[0].TargetPort.String()]),
-		"health-address":  fmt.Sprintf(":%d", ports[container.ReadinessProbe.HTTPGet.Port.String()]),
-		"cert-dir":        find[appsv1.Deployment](t, mounted, "Deployment").Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath,
-		"metrics-address": fmt.Sprintf(":%d", ports["metrics"]),
+		"secret":               secret.Namespace + "/" + secret.Name,
+		"dns-names":            service.Name + "." + service.Namespace + ".svc",
+		"address":              fmt.Sprintf(":%d", ports[service.Spec.Ports[0].TargetPort.String()]),
+		"health-address":       fmt.Sprintf(":%d", ports[container.ReadinessProbe.HTTPGet.Port.String()]),
+		"cert-dir":             find[appsv1.Deployment](t, mounted, "Deployment").Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath,
+		"exception-namespaces": find[corev1.Namespace](t, objects, "Namespace").Name,
+		"lease":                lease.Namespace + "/" + lease.Name,
+		"metrics-address":      fmt.Sprintf(":%d", ports["metrics"]),
 	}
 	for flag, value := range got {
 		if want := defaults[flag]; value != want {

@@ -8,6 +8,8 @@
 package engine
 
 import (
+	"time"
+
 	"k8s.io/pod-security-admission/policy"
 
 	"github.com/portcullis-dev/portcullis/mutate"
@@ -30,6 +32,10 @@ type Review struct {
 	// Subresource is that of the request, such as ephemeralcontainers.
 	Subresource string
 	Namespace   Namespace
+	// Username is who asks for it, empty where nobody does.
+	Username string
+	// Now is the time by which exceptions have ended or not. Zero: none counts.
+	Now time.Time
 }
 
 // Engine decides reviews. It is safe for concurrent use.
@@ -52,8 +58,26 @@ type Plan struct {
 	Review
 	engine  *Engine
 	matches []policies.Match
+	set     *policies.Set
+	// exceptions are those that select the workload; some may have ended.
+	exceptions []*policies.CompiledException
 	// sameTemplate marks an update that leaves the pod template as it was.
 	sameTemplate bool
+}
+
+// Target is what policies can select the workload by.
+func (r Review) Target() policies.Target {
+	t := policies.Target{
+		Namespace:       r.Namespace.Name,
+		NamespaceLabels: r.Namespace.Labels,
+		Kind:            r.Workload.Kind.Name,
+		Labels:          r.Workload.Metadata.Labels,
+		Username:        r.Username,
+	}
+	if spec := r.Workload.Spec; spec != nil && spec.RuntimeClassName != nil {
+		t.RuntimeClass = *spec.RuntimeClassName
+	}
+	return t
 }
 
 // Plan finds the policies that match. There is nothing to decide, and no policy
@@ -65,11 +89,9 @@ func (e *Engine) Plan(r Review, set *policies.Set) *Plan {
 	if r.Workload.Spec == nil || p.sameTemplate && !mutate.Refreshed(r.Old, r.Workload) {
 		return p
 	}
-	p.matches = set.Matching(nil, policies.Target{
-		Namespace:       r.Namespace.Name,
-		NamespaceLabels: r.Namespace.Labels,
-		Kind:            r.Workload.Kind.Name,
-		Labels:          r.Workload.Metadata.Labels,
-	})
+	p.matches = set.Matching(nil, r.Target())
+	if len(p.matches) > 0 {
+		p.set, p.exceptions = set, excepting(set, r.Namespace.Name, r.Workload)
+	}
 	return p
 }

@@ -172,6 +172,7 @@ func (p *Plan) Mutate(facts image.Facts) Verdict {
 		p.watch(&v, in)
 	}
 	p.judgeSkips(&v)
+	p.countMutatorExemptions(&v)
 	return v.strictest()
 }
 
@@ -184,14 +185,14 @@ func (p *Plan) watch(v *Verdict, in mutation) {
 			return
 		}
 		if u.watch != nil {
-			v.add(u.match, u.mode, u.watch(in.Scope))
+			v.addExempt(u, u.watch(in.Scope))
 			return
 		}
 		if !copied {
 			in.Workload, copied = in.Workload.DeepCopy(), true
 		}
 		var r mutate.Recorder
-		v.add(u.match, u.mode, u.apply(&r, in, u.match.Policy))
+		v.addExempt(u, u.apply(&r, in, u.match.Policy))
 		v.Proposed = append(v.Proposed, u.edits(&r)...)
 	})
 }
@@ -220,13 +221,15 @@ type use struct {
 	settings *policies.CompiledMutator
 	mode     policies.Mode
 	skip     *skips
+	// exempt is set where an exception leaves the mutator out, which then watches.
+	exempt *Exemption
 }
 
 // edits are what a recorder holds, in the name of the policy.
 func (u use) edits(r *mutate.Recorder) []Edit {
 	edits := make([]Edit, len(r.Edits()))
 	for i, e := range r.Edits() {
-		edits[i] = Edit{Edit: e, Policy: u.match.Policy.Name, Mode: u.mode}
+		edits[i] = Edit{Edit: e, Policy: u.match.Policy.Name, Mode: u.mode, Exempt: u.exempt}
 	}
 	return edits
 }
@@ -242,7 +245,9 @@ func (p *Plan) eachMutator(visit func(use)) {
 		}
 		for _, match := range p.matches {
 			if s := m.section(match.Policy); s != nil && p.mutable(s) {
-				visit(use{mutator: m, match: match, settings: s, mode: match.ModeOf(s.Mode), skip: skip})
+				u := use{mutator: m, match: match, settings: s, mode: match.ModeOf(s.Mode), skip: skip}
+				p.exemptMutator(&u)
+				visit(u)
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func (p *Plan) judgeSkips(v *Verdict) {
 		return
 	}
 	p.eachMutator(func(u use) {
-		if u.asked() && !u.skipped() {
+		if u.asked() && !u.skipped() && u.exempt == nil {
 			v.add(u.match, laxer(u.mode, policies.ModeWarn), []pod.Finding{skip.finding(u.rule,
 				fmt.Sprintf("policy %s does not let a workload leave %s out", u.match.Policy.Name, u.rule), "remove "+u.rule+" from the annotation")})
 		}

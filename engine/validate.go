@@ -36,6 +36,7 @@ func (p *Plan) ValidationNeeds() []image.Need {
 // policies and by the labels of its namespace.
 func (p *Plan) Validate(facts image.Facts) Verdict {
 	v := p.judge(p.Workload, facts)
+	p.exempt(&v)
 	if p.Old != nil && v.Denied() {
 		p.tolerateExisting(&v, facts)
 	}
@@ -99,8 +100,11 @@ func (p *Plan) tolerateExisting(v *Verdict, facts image.Facts) {
 	}
 	before := map[string]int{}
 	inherited := map[string][]string{}
+	exceptions := p.oldExceptions()
 	for _, f := range p.judge(p.Old, facts).Findings {
-		if !f.NoAnswer && !f.Unknown { // else it may not have been there
+		// What is there by an exception is not there to stay: it is neither passed on to
+		// what the exception does not cover, nor tolerated once it has ended.
+		if !f.NoAnswer && !f.Unknown && !p.everExempt(exceptions, f) { // else it may not have been there
 			before[identity(f)]++
 			inherited[identity(f)] = f.Inheritors
 		}

@@ -22,6 +22,9 @@ type Finding struct {
 	// Existing marks a finding that was there before an update and is tolerated:
 	// existingViolations is Allow.
 	Existing bool
+	// Exempt is set where an exception covers the finding. Mode is then Audit: it is
+	// only recorded, as exempt (would fail).
+	Exempt *Exemption
 }
 
 // Edit is the change of one field by the mutator of a policy.
@@ -31,6 +34,9 @@ type Edit struct {
 	// Mode is Enforce for an edit that was made, Warn or Audit for one that would
 	// be made if the policy enforced its mutator.
 	Mode policies.Mode
+	// Exempt is set where an exception leaves the mutator out: the edit would be
+	// made without it.
+	Exempt *Exemption
 }
 
 // Verdict is the outcome of a review.
@@ -41,6 +47,9 @@ type Verdict struct {
 	Proposed []Edit
 	// Findings are what is wrong, the strictest first.
 	Findings []Finding
+	// Exceptions are those that select the workload and are about what the verdict
+	// decides, with what became of them. None of them has ended.
+	Exceptions []ExceptionUse
 	// LabelError is what is wrong with the namespace's Pod Security labels.
 	LabelError error
 }
@@ -108,7 +117,8 @@ func laxer(a, b policies.Mode) policies.Mode {
 }
 
 // strictest orders findings by mode, and of several that say the same about one
-// field keeps the strictest.
+// field keeps the strictest. One that is exempt from one policy and not from
+// another is not exempt.
 func (v Verdict) strictest() Verdict {
 	if len(v.Findings) < 2 {
 		return v
@@ -117,8 +127,10 @@ func (v Verdict) strictest() Verdict {
 		switch {
 		case a.Mode.StricterThan(b.Mode):
 			return -1
-		case b.Mode.StricterThan(a.Mode):
+		case b.Mode.StricterThan(a.Mode) || a.Exempt != nil && b.Exempt == nil:
 			return 1
+		case a.Exempt == nil && b.Exempt != nil:
+			return -1
 		}
 		return 0
 	})

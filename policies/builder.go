@@ -36,14 +36,18 @@ func (b *builder) ruleMode(path *field.Path, mode *Mode) *Mode {
 }
 
 func (b *builder) metadata(meta *metav1.ObjectMeta) {
-	path := field.NewPath("metadata")
-	if meta.Name == "" {
-		b.refuse(path.Child("name"), "is missing; findings are reported under it")
-	} else if faults := validation.IsDNS1123Subdomain(meta.Name); len(faults) > 0 {
-		b.refuse(path.Child("name"), "%s is not a name: %s", quote(meta.Name), strings.Join(faults, "; "))
-	}
+	b.name(meta)
 	if meta.Namespace != "" {
-		b.refuse(path.Child("namespace"), "a PodPolicy is cluster-scoped; leave the namespace out and use spec.match.namespaces")
+		b.refuse(field.NewPath("metadata", "namespace"), "a PodPolicy is cluster-scoped; leave the namespace out and use spec.match.namespaces")
+	}
+}
+
+func (b *builder) name(meta *metav1.ObjectMeta) {
+	path := field.NewPath("metadata", "name")
+	if meta.Name == "" {
+		b.refuse(path, "is missing; findings are reported under it")
+	} else if faults := validation.IsDNS1123Subdomain(meta.Name); len(faults) > 0 {
+		b.refuse(path, "%s is not a name: %s", quote(meta.Name), strings.Join(faults, "; "))
 	}
 }
 

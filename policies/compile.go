@@ -2,6 +2,7 @@ package policies
 
 import (
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -32,6 +33,9 @@ type Compiled struct {
 	mode      Mode
 	overrides []override
 	scope     scope
+
+	exceptionsAllowed bool
+	maxException      time.Duration // after the creation of an exception
 }
 
 type override struct {
@@ -86,6 +90,7 @@ func compile(p *PodPolicy) (*Compiled, Problems) {
 		scope:              b.scope(path.Child("match"), &p.Spec.Match),
 	}
 	b.rules(c, path, &p.Spec)
+	b.exceptions(c, path.Child("exceptions"), &p.Spec.Exceptions)
 	return c, b.problems
 }
 
@@ -156,6 +161,9 @@ func (b *builder) scope(path *field.Path, match *MatchSpec) scope {
 		namespace:  b.selector(path.Child("namespaceSelector"), match.NamespaceSelector),
 		object:     b.selector(path.Child("objectSelector"), match.ObjectSelector),
 		kinds:      b.kinds(path.Child("kinds"), match.Kinds),
+
+		excludedUsers:          b.usernames(path.Child("excludeUsernames"), match.ExcludeUsernames),
+		excludedRuntimeClasses: b.runtimeClasses(path.Child("excludeRuntimeClasses"), match.ExcludeRuntimeClasses),
 	}
 	for i, excluded := range s.excluded {
 		if excluded.Covers(Glob{text: "*"}) {

@@ -25,11 +25,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const crdFile = "../manifests/crds/portcullis.dev_podpolicies.yaml"
-
 func readCRD(t testing.TB) *apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
-	data, err := os.ReadFile(crdFile)
+	return readCRDOf(t, "podpolicies")
+}
+
+// readCRDOf reads the CRD of a resource.
+func readCRDOf(t testing.TB, resource string) *apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
+	data, err := os.ReadFile("../manifests/crds/portcullis.dev_" + resource + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +52,12 @@ type apiServer struct {
 
 func newAPIServer(t testing.TB) *apiServer {
 	t.Helper()
-	v1 := readCRD(t).Spec.Versions[0].Schema
+	return newAPIServerOf(t, "podpolicies")
+}
+
+func newAPIServerOf(t testing.TB, resource string) *apiServer {
+	t.Helper()
+	v1 := readCRDOf(t, resource).Spec.Versions[0].Schema
 	internal := &apiextensions.CustomResourceValidation{}
 	if err := apiextensionsv1.Convert_v1_CustomResourceValidation_To_apiextensions_CustomResourceValidation(v1, internal, nil); err != nil {
 		t.Fatal(err)
@@ -79,7 +88,13 @@ func (s *apiServer) admit(t testing.TB, object map[string]any) field.ErrorList {
 }
 
 func TestCRDIsAcceptedByTheAPIServer(t *testing.T) {
-	crd := readCRD(t)
+	for _, resource := range []string{"podpolicies", "policyexceptions"} {
+		t.Run(resource, func(t *testing.T) { acceptCRD(t, readCRDOf(t, resource)) })
+	}
+}
+
+func acceptCRD(t *testing.T, crd *apiextensionsv1.CustomResourceDefinition) {
+	t.Helper()
 	internal := &apiextensions.CustomResourceDefinition{}
 	apiextensionsv1.SetDefaults_CustomResourceDefinition(crd)
 	apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&crd.Spec)
@@ -109,14 +124,19 @@ func TestCRDNames(t *testing.T) {
 	for _, column := range crd.Spec.Versions[0].AdditionalPrinterColumns {
 		columns = append(columns, column.Name)
 	}
-	if diff := cmp.Diff([]string{"Mode", "Level", "Age"}, columns); diff != "" {
+	if diff := cmp.Diff([]string{"Mode", "Level", "Rules", "Ready", "Reason", "Age"}, columns); diff != "" {
 		t.Errorf("printer columns (-want +got):\n%s", diff)
 	}
 }
 
 // TestCRDFields compares the fields of the Go types with those of the CRD, both ways.
 func TestCRDFields(t *testing.T) {
-	root := readCRD(t).Spec.Versions[0].Schema.OpenAPIV3Schema
+	compareCRDFields(t, readCRD(t), reflect.TypeFor[PodPolicySpec]())
+}
+
+func compareCRDFields(t *testing.T, crd *apiextensionsv1.CustomResourceDefinition, specType reflect.Type) {
+	t.Helper()
+	root := crd.Spec.Versions[0].Schema.OpenAPIV3Schema
 	var compare func(path string, typ reflect.Type, props *apiextensionsv1.JSONSchemaProps)
 	compare = func(path string, typ reflect.Type, props *apiextensionsv1.JSONSchemaProps) {
 		for typ.Kind() == reflect.Pointer {
@@ -125,7 +145,9 @@ func TestCRDFields(t *testing.T) {
 		if typ.Kind() == reflect.Slice {
 			typ, props = typ.Elem(), props.Items.Schema
 		}
-		if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[metav1.LabelSelector]() {
+		if typ.Kind() != reflect.Struct || slices.Contains([]reflect.Type{
+			reflect.TypeFor[metav1.LabelSelector](), reflect.TypeFor[metav1.Duration](), reflect.TypeFor[metav1.Time](),
+		}, typ) {
 			return
 		}
 		fields := fieldsOf(typ)
@@ -147,7 +169,7 @@ func TestCRDFields(t *testing.T) {
 		}
 	}
 	spec := root.Properties["spec"]
-	compare("spec", reflect.TypeFor[PodPolicySpec](), &spec)
+	compare("spec", specType, &spec)
 }
 
 func TestCRDEnums(t *testing.T) {

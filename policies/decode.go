@@ -7,10 +7,12 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -26,6 +28,7 @@ type document struct {
 	source   string
 	number   int
 	offset   int            // lines of the source before this document
+	kinds    []string       // those that it may be of
 	lines    map[string]int // by field path
 	values   int
 	problems Problems
@@ -50,14 +53,25 @@ func (d *document) refuseLine(line int, field, message string) {
 	d.problems = append(d.problems, Problem{Source: d.source, Document: d.number, Line: line, Field: field, Message: message})
 }
 
-// decode returns nil when there is no policy to speak of: the document is empty, does not parse or is of another kind. A policy that comes
-// back together with problems has only the fields that could be read.
-func (d *document) decode(text string) *PodPolicy {
+// decode returns a *PodPolicy or a *PolicyException, and nil when there is none to speak of: the document is empty, does not parse or is of
+// another kind. One that comes back together with problems has only the fields that could be read.
+func (d *document) decode(text string) metav1.Object {
 	root := d.parse(text)
-	if root == nil || !d.isPolicy(root) {
+	if root == nil {
 		return nil
 	}
-	fields := d.value(root, reflect.TypeFor[PodPolicy](), "")
+	switch d.kind(root) {
+	case Kind:
+		return decodeAs(d, root, &PodPolicy{})
+	case ExceptionKind:
+		return decodeAs(d, root, &PolicyException{})
+	}
+	return nil
+}
+
+// decodeAs reads the document into an object.
+func decodeAs(d *document, root *yaml.Node, object metav1.Object) metav1.Object {
+	fields := d.value(root, reflect.TypeOf(object), "")
 	if d.values > maxValues {
 		d.refuse("", fmt.Sprintf("has more than %d values, its aliases counted each time", maxValues))
 		return nil
@@ -67,14 +81,13 @@ func (d *document) decode(text string) *PodPolicy {
 		d.refuse("", err.Error())
 		return nil
 	}
-	policy := &PodPolicy{}
-	strict, err := kjson.UnmarshalStrict(data, policy)
+	strict, err := kjson.UnmarshalStrict(data, object)
 	if err := errors.Join(append(strict, err)...); err != nil {
-		// What the walk cannot see: the text of a time stamp, a number out of range.
+		// What the walk cannot see: a number out of range.
 		d.refuse("", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil
 	}
-	return policy
+	return object
 }
 
 // parse returns nil for an empty document, and for one that is not YAML.
@@ -117,11 +130,12 @@ func (d *document) refuseSyntax(err error) {
 	d.refuseLine(line, "", "is not YAML: "+strings.ReplaceAll(message, "\n", " "))
 }
 
-// isPolicy looks at apiVersion and kind first: to read a Deployment as a policy would give a page of unknown fields.
-func (d *document) isPolicy(root *yaml.Node) bool {
+// kind looks at apiVersion and kind first: to read a Deployment as a policy would give a page of unknown fields. It is empty where the document
+// is of none of the kinds.
+func (d *document) kind(root *yaml.Node) string {
 	if root.Kind != yaml.MappingNode {
-		d.refuseLine(d.line(root), "", fmt.Sprintf("is %s, want a %s object", describe(root), Kind))
-		return false
+		d.refuseLine(d.line(root), "", fmt.Sprintf("is %s, want a %s object", describe(root), either(d.kinds)))
+		return ""
 	}
 	got := map[string]string{}
 	d.lines = map[string]int{"": d.line(root)}
@@ -129,18 +143,24 @@ func (d *document) isPolicy(root *yaml.Node) bool {
 		key, value := root.Content[i], root.Content[i+1]
 		got[key.Value], d.lines[key.Value] = value.Value, d.line(key)
 	}
-	for _, want := range [][2]string{{"apiVersion", GroupVersion().String()}, {"kind", Kind}} {
-		field, want := want[0], want[1]
-		if got[field] == want {
+	for _, field := range []string{"apiVersion", "kind"} {
+		want := d.kinds
+		if field == "apiVersion" {
+			want = []string{GroupVersion().String()}
+		}
+		if slices.Contains(want, got[field]) {
 			continue
 		}
-		text := fmt.Sprintf("is not set, want %s", want)
+		text := fmt.Sprintf("is not set, want %s", either(want))
 		if got[field] != "" {
-			text = fmt.Sprintf("is %s, want %s", quote(got[field]), want)
+			text = fmt.Sprintf("is %s, want %s", quote(got[field]), either(want))
 		}
 		d.refuse(field, text)
 	}
-	return len(d.problems) == 0
+	if len(d.problems) > 0 {
+		return ""
+	}
+	return got["kind"]
 }
 
 func (d *document) line(n *yaml.Node) int { return n.Line + d.offset }
@@ -161,9 +181,9 @@ func (d *document) value(n *yaml.Node, t reflect.Type, path string) any {
 		return nil
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
-		// Times, which are text. Of the structured ones metadata has only managedFields, and a policy is not read for those.
+		// Times and durations, which are text. Of the structured ones metadata has only managedFields, and a policy is not read for those.
 		if n.Kind == yaml.ScalarNode {
-			return n.Value
+			return d.moment(n, t, path)
 		}
 		return nil
 	}

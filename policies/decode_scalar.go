@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // scalar is as strict as the API server: it converts nothing, so that a version of 1.30 does not become v1.3.
@@ -28,6 +31,26 @@ func (d *document) scalar(n *yaml.Node, t reflect.Type, path string) any {
 	}
 	d.wrongType(n, t, path)
 	return nil
+}
+
+// durationForm is what the CRD takes, and less than Go does: 1.5h and 100ms are refused there.
+var durationForm = regexp.MustCompile(`^([0-9]{1,6}h([0-9]{1,6}m)?([0-9]{1,6}s)?|[0-9]{1,6}m([0-9]{1,6}s)?|[0-9]{1,6}s)$`)
+
+// moment is the text of a time or of a duration.
+func (d *document) moment(n *yaml.Node, t reflect.Type, path string) any {
+	switch t {
+	case reflect.TypeFor[metav1.Time]():
+		if _, err := time.Parse(time.RFC3339, n.Value); err != nil {
+			d.refuse(path, fmt.Sprintf("is %s, want a time such as 2026-12-31T23:59:59Z", describe(n)))
+			return nil
+		}
+	case reflect.TypeFor[metav1.Duration]():
+		if !durationForm.MatchString(n.Value) {
+			d.refuse(path, fmt.Sprintf("is %s, want a duration such as 720h or 1h30m", describe(n)))
+			return nil
+		}
+	}
+	return n.Value
 }
 
 // wrongType says what is there, what is wanted, and the way from one to the other where it is short.

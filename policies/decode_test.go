@@ -53,8 +53,8 @@ func fieldCases() []loadCase {
 			`p.yaml: document 1, line 7: spec.mutate.sidecars: is not a field; the fields here are digests, hardening, logging, probes`,
 		},
 		{
-			"field at the top", head("a") + "spec: {mutate: {digests: {}}}\nstatus: {}\n",
-			`p.yaml: document 1, line 5: status: is not a field; the fields here are apiVersion, kind, metadata, spec`,
+			"field at the top", head("a") + "spec: {mutate: {digests: {}}}\nrules: {}\n",
+			`p.yaml: document 1, line 5: rules: is not a field; the fields here are apiVersion, kind, metadata, spec, status`,
 		},
 		{"twice", head("a") + "spec:\n  mode: Warn\n  mutate: {digests: {}}\n  mode: Audit\n", `p.yaml: document 1, line 7: spec.mode: is set twice, first on line 5`},
 		{"empty section", head("a") + "spec:\n  mutate:\n    digests:\n", `p.yaml: document 1, line 6: spec.mutate.digests: is empty; write {} for its defaults, or leave it out`},
@@ -71,7 +71,7 @@ func fieldCases() []loadCase {
 			"key that is a list", head("a") + "spec: {[a]: b, mutate: {digests: {}}}\n",
 			`p.yaml: document 1, line 4: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
 		},
-		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: is not a field; the fields here are existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
+		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: is not a field; the fields here are exceptions, existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
 	}
 }
 
@@ -108,7 +108,11 @@ func typeCases() []loadCase {
 		},
 		{
 			"bad time", "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: a, creationTimestamp: today}\nspec: {mutate: {digests: {}}}\n",
-			`p.yaml: document 1, line 1: parsing time "today" as "2006-01-02T15:04:05Z07:00": cannot parse "today" as "2006"`,
+			`p.yaml: document 1, line 3: metadata.creationTimestamp: is the string "today", want a time such as 2026-12-31T23:59:59Z`,
+		},
+		{
+			"bad duration", head("a") + "spec:\n  mutate: {digests: {}}\n  exceptions:\n    maxDuration: 30 days\n",
+			`p.yaml: document 1, line 7: spec.exceptions.maxDuration: is the string "30 days", want a duration such as 720h or 1h30m`,
 		},
 	}
 }
@@ -188,8 +192,8 @@ func TestLoadIsBounded(t *testing.T) {
 		},
 		{
 			"alias to itself", head("a") + "spec: &s {match: *s, mutate: {digests: {}}}",
-			`p.yaml: document 1, line 4: spec.match.match: is not a field; the fields here are excludeNamespaces, kinds, namespaceSelector, namespaces, objectSelector` + "\n" +
-				`p.yaml: document 1, line 4: spec.match.mutate: is not a field; the fields here are excludeNamespaces, kinds, namespaceSelector, namespaces, objectSelector`,
+			`p.yaml: document 1, line 4: spec.match.match: is not a field; the fields here are excludeNamespaces, excludeRuntimeClasses, excludeUsernames, kinds, namespaceSelector, namespaces, objectSelector` + "\n" +
+				`p.yaml: document 1, line 4: spec.match.mutate: is not a field; the fields here are excludeNamespaces, excludeRuntimeClasses, excludeUsernames, kinds, namespaceSelector, namespaces, objectSelector`,
 		},
 	}
 	for _, tc := range tests {

@@ -1,6 +1,14 @@
 package policies
 
-import "cmp"
+import (
+	"cmp"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// defaultMaxException is spec.exceptions.maxDuration of a policy that does not set it.
+const defaultMaxException = 720 * time.Hour
 
 // Default fills in what p leaves out, as the API server does from the CRD. Mode of a rule stays unset: it means the policy's.
 func Default(p *PodPolicy) {
@@ -8,6 +16,13 @@ func Default(p *PodPolicy) {
 	spec.Mode = cmp.Or(spec.Mode, ModeEnforce)
 	spec.OnRegistryError = cmp.Or(spec.OnRegistryError, RegistryErrorDeny)
 	spec.ExistingViolations = cmp.Or(spec.ExistingViolations, ExistingViolationsAllow)
+	if exceptions := &spec.Exceptions; exceptions.Allowed == nil {
+		allowed := true
+		exceptions.Allowed = &allowed
+	}
+	if spec.Exceptions.MaxDuration == nil {
+		spec.Exceptions.MaxDuration = &metav1.Duration{Duration: defaultMaxException}
+	}
 	for _, settings := range mutatorSettings(&spec.Mutate) {
 		settings.SkipAnnotation = cmp.Or(settings.SkipAnnotation, SkipAnnotationIgnore)
 	}

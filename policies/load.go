@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // maxSource is the size of the largest file that is read. The API server takes a policy of 1.5 MB at most, and a policy of 100 lines
@@ -22,7 +24,7 @@ const maxSource = 1 << 20
 // The source is the file's name, for messages. The error is [Problems]: everything that is wrong in any document, with its line and field.
 // Documents of other kinds are an error, empty ones are skipped, and data without any policy is an error.
 func Load(data []byte, source string) ([]*PodPolicy, error) {
-	l := &loader{}
+	l := &loader{kinds: []string{Kind}}
 	l.read(data, source)
 	return l.result()
 }
@@ -30,7 +32,38 @@ func Load(data []byte, source string) ([]*PodPolicy, error) {
 // LoadFiles reads the policies of files and folders, in the order given; in a folder *.yaml, *.yml and *.json by name, and no
 // folder below it, so that what is in force can be seen with ls. It is as strict as [Load], and all files' problems come in one error.
 func LoadFiles(paths ...string) ([]*PodPolicy, error) {
-	l := &loader{}
+	l := &loader{kinds: []string{Kind}}
+	l.files(paths)
+	return l.result()
+}
+
+// LoadAll reads policies and the exceptions from them, as [LoadFiles] reads policies: any mix of both kinds in the files. Exceptions are held
+// against the terms, in which the policies of the files are added to those in force.
+func LoadAll(terms ExceptionTerms, paths ...string) ([]*PodPolicy, []*PolicyException, error) {
+	l := &loader{kinds: []string{Kind, ExceptionKind}}
+	l.files(paths)
+	l.checkTerms(terms)
+	list, err := l.result()
+	if err != nil {
+		return nil, nil, err
+	}
+	return list, l.exceptionList(), nil
+}
+
+// LoadStored reads policies and exceptions as a cluster has them stored. Exceptions are valid, and held against no terms: they were when they
+// were created, and [Set.WithExceptions] lets those count that still do.
+func LoadStored(data []byte, source string) ([]*PodPolicy, []*PolicyException, error) {
+	l := &loader{kinds: []string{Kind, ExceptionKind}}
+	l.read(data, source)
+	list, err := l.result()
+	if err != nil {
+		return nil, nil, err
+	}
+	return list, l.exceptionList(), nil
+}
+
+// files reads files and folders.
+func (l *loader) files(paths []string) {
 	for _, path := range paths {
 		files, err := filesAt(path)
 		if err != nil {
@@ -48,14 +81,22 @@ func LoadFiles(paths ...string) ([]*PodPolicy, error) {
 	if len(paths) == 0 {
 		l.problems = append(l.problems, Problem{Message: "no policy file is given"})
 	}
-	return l.result()
 }
 
-// loader gathers policies and problems over all documents of all files.
+// loader gathers policies, exceptions and problems over all documents of all files.
 type loader struct {
-	policies []*PodPolicy
-	named    map[string]Problem // by policy name, the place where it was first
-	problems Problems
+	kinds      []string
+	policies   []*PodPolicy
+	exceptions []loadedException
+	named      map[string]Problem // by kind, namespace and name, the place where it was first
+	unread     bool               // a document could not be read, which may be of any kind and name
+	problems   Problems
+}
+
+// loadedException keeps the lines of an exception for when all policies are read.
+type loadedException struct {
+	exception *PolicyException
+	doc       *document
 }
 
 func (l *loader) result() ([]*PodPolicy, error) {
@@ -63,6 +104,14 @@ func (l *loader) result() ([]*PodPolicy, error) {
 		return nil, err
 	}
 	return l.policies, nil
+}
+
+func (l *loader) exceptionList() []*PolicyException {
+	exceptions := make([]*PolicyException, len(l.exceptions))
+	for i, e := range l.exceptions {
+		exceptions[i] = e.exception
+	}
+	return exceptions
 }
 
 func (l *loader) refuse(source string, err error) {
@@ -80,41 +129,77 @@ func (l *loader) read(data []byte, source string) {
 			l.refuse(source, fmt.Errorf("is read no further than document %d: there are too many problems", i))
 			return
 		}
-		doc := &document{source: source, number: i + 1, offset: part.line}
-		policy := doc.decode(part.text)
-		empty = empty && policy == nil && len(doc.problems) == 0
-		if policy != nil {
-			l.add(policy, doc)
-		}
+		doc := &document{source: source, number: i + 1, offset: part.line, kinds: l.kinds}
+		object := doc.decode(part.text)
+		empty = empty && object == nil && len(doc.problems) == 0
+		l.unread = l.unread || object == nil && len(doc.problems) > 0
+		l.add(object, doc)
 		doc.problems.sortByLine()
 		l.problems = append(l.problems, doc.problems...)
 	}
 	if empty {
-		l.refuse(source, fmt.Errorf("holds no policy; want documents with apiVersion %s and kind %s", GroupVersion(), Kind))
+		l.refuse(source, fmt.Errorf("holds no policy; want documents with apiVersion %s and kind %s", GroupVersion(), either(l.kinds)))
 	}
 }
 
-// add validates a policy and puts each problem on its line. A problem that follows from one of reading is left out: under a misspelt section
-// "no rule is switched on" is true and of no help.
-func (l *loader) add(p *PodPolicy, doc *document) {
-	Default(p)
-	reading := doc.problems
-	for _, problem := range Validate(p) {
+// add validates what a document holds, if anything.
+func (l *loader) add(object metav1.Object, doc *document) {
+	switch o := object.(type) {
+	case *PodPolicy:
+		Default(o)
+		doc.refuseAll(Validate(o))
+		l.name("policy", o, doc)
+		l.policies = append(l.policies, o)
+	case *PolicyException:
+		doc.refuseAll(ValidateException(o))
+		l.name("exception", o, doc)
+		l.exceptions = append(l.exceptions, loadedException{o, doc})
+	}
+}
+
+// refuseAll puts each problem on its line. A problem that follows from one of reading is left out: under a misspelt section "no rule is switched
+// on" is true and of no help.
+func (d *document) refuseAll(problems Problems) {
+	reading := d.problems
+	for _, problem := range problems {
 		within := func(r Problem) bool { return r.Field == problem.Field || strings.HasPrefix(r.Field, problem.Field+".") }
 		if !slices.ContainsFunc(reading, within) {
-			doc.refuse(problem.Field, problem.Message)
+			d.refuse(problem.Field, problem.Message)
 		}
 	}
-	if first, taken := l.named[p.Name]; taken {
-		doc.refuse("metadata.name", fmt.Sprintf("%s is the name of another policy too (%s, document %d)", quote(p.Name), first.Source, first.Document))
+}
+
+// name refuses a name that another object of the kind has.
+func (l *loader) name(kind string, object metav1.Object, doc *document) {
+	if object.GetName() == "" {
+		return
+	}
+	key := kind + " " + object.GetNamespace() + "/" + object.GetName()
+	if first, taken := l.named[key]; taken {
+		doc.refuse("metadata.name", fmt.Sprintf("%s is the name of another %s too (%s, document %d)", quote(object.GetName()), kind, first.Source, first.Document))
 	}
 	if l.named == nil {
 		l.named = map[string]Problem{}
 	}
-	if p.Name != "" {
-		l.named[p.Name] = Problem{Source: doc.source, Document: doc.number}
+	l.named[key] = Problem{Source: doc.source, Document: doc.number}
+}
+
+// checkTerms holds the exceptions against the policies of all files, whatever else is wrong with these. While a document is not readable it may
+// be the policy that is missing.
+func (l *loader) checkTerms(terms ExceptionTerms) {
+	for _, p := range l.policies {
+		c, _ := compile(p)
+		terms.Policies = append(terms.Policies[:len(terms.Policies):len(terms.Policies)], c)
 	}
-	l.policies = append(l.policies, p)
+	for _, e := range l.exceptions {
+		before := len(e.doc.problems)
+		e.doc.refuseAll(slices.DeleteFunc(terms.Check(e.exception), func(p Problem) bool {
+			return l.unread && strings.HasPrefix(p.Field, "spec.policies")
+		}))
+		found := e.doc.problems[before:]
+		found.sortByLine()
+		l.problems = append(l.problems, found...)
+	}
 }
 
 // part is the text of one document, or of several without a --- between them.

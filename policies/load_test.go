@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,6 +62,7 @@ func TestLoadDecodesEveryField(t *testing.T) {
   modeOverrides: [{namespaces: [g], mode: Audit}]
   onRegistryError: Allow
   existingViolations: Deny
+  exceptions: {allowed: false, maxDuration: 1h30m}
   mutate:
     digests: {mode: Audit, owners: [j.k/L], skipAnnotation: Honor}
     probes:
@@ -101,7 +103,7 @@ func TestLoadDecodesEveryField(t *testing.T) {
       templates: Warn
       exemptions: [{checks: [hostPorts], containers: [h], images: [i]}]
 `
-	audit, warn, enforce, require := ModeAudit, ModeWarn, ModeEnforce, false
+	audit, warn, enforce, require, allowed := ModeAudit, ModeWarn, ModeEnforce, false, false
 	want := PodPolicySpec{
 		Match: MatchSpec{
 			Namespaces: []string{"a"}, ExcludeNamespaces: []string{"b"},
@@ -113,6 +115,7 @@ func TestLoadDecodesEveryField(t *testing.T) {
 		},
 		Mode: ModeWarn, ModeOverrides: []ModeOverride{{Namespaces: []string{"g"}, Mode: ModeAudit}},
 		OnRegistryError: RegistryErrorAllow, ExistingViolations: ExistingViolationsDeny,
+		Exceptions: ExceptionSettings{Allowed: &allowed, MaxDuration: &metav1.Duration{Duration: 90 * time.Minute}},
 		Mutate: MutateSpec{
 			Digests: &DigestPinning{MutatorSettings{Mode: &audit, Owners: []string{"j.k/L"}, SkipAnnotation: SkipAnnotationHonor}},
 			Probes: &ProbeInjection{

@@ -17,6 +17,8 @@ type Set struct {
 	// for each of many teams costs the requests of other teams nothing.
 	named map[string][]int
 	rest  []int
+
+	exceptions exceptionIndex
 }
 
 // Target is what a policy can select a workload by.
@@ -31,6 +33,10 @@ type Target struct {
 	Kind string
 	// Labels are the labels of the workload itself, not of its pod template.
 	Labels map[string]string
+	// Username is who asks for it; empty where nobody does.
+	Username string
+	// RuntimeClass is that of its pods; empty for the default one.
+	RuntimeClass string
 }
 
 // Match is a policy that applies to a workload, with the mode it has in that workload's namespace.
@@ -109,6 +115,9 @@ type scope struct {
 	namespace  labels.Selector // nil: all
 	object     labels.Selector // nil: all
 	kinds      []WorkloadKind  // empty: all
+
+	excludedUsers          []string
+	excludedRuntimeClasses []string
 }
 
 // exact tells whether the scope names every namespace it covers.
@@ -123,6 +132,10 @@ func (s *scope) contains(t Target) bool {
 	case len(s.namespaces) > 0 && !anyMatches(s.namespaces, t.Namespace):
 		return false
 	case anyMatches(s.excluded, t.Namespace):
+		return false
+	case t.Username != "" && slices.Contains(s.excludedUsers, t.Username):
+		return false
+	case t.RuntimeClass != "" && slices.Contains(s.excludedRuntimeClasses, t.RuntimeClass):
 		return false
 	case s.namespace != nil && !s.namespace.Matches(labels.Set(t.NamespaceLabels)):
 		return false

@@ -37,6 +37,7 @@ func TestMatching(t *testing.T) {
 	target := Target{
 		Namespace: "team-a", NamespaceLabels: map[string]string{"stage": "production"},
 		Kind: "Deployment", Labels: map[string]string{"app": "web"},
+		Username: "system:serviceaccount:ci:deployer", RuntimeClass: "gvisor",
 	}
 	tests := []struct {
 		match string
@@ -53,6 +54,10 @@ func TestMatching(t *testing.T) {
 		{`{excludeNamespaces: ["team-*"]}`, false},
 		{`{excludeNamespaces: [team-b]}`, true},
 		{`{namespaces: ["*"], excludeNamespaces: [team-a]}`, false},
+		{`{excludeUsernames: ["system:serviceaccount:ci:deployer"]}`, false},
+		{`{excludeUsernames: ["system:serviceaccount:ci:deploy", "ci:deployer"]}`, true},
+		{`{excludeRuntimeClasses: [kata, gvisor]}`, false},
+		{`{excludeRuntimeClasses: [gvisor-2]}`, true},
 		{`{namespaceSelector: {}}`, true},
 		{`{namespaceSelector: {matchLabels: {stage: production}}}`, true},
 		{`{namespaceSelector: {matchLabels: {stage: test}}}`, false},

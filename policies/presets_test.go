@@ -3,8 +3,10 @@ package policies
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	psapi "k8s.io/pod-security-admission/api"
 	"sigs.k8s.io/yaml"
 )
@@ -14,6 +16,8 @@ func TestPresets(t *testing.T) {
 	rule := func(level psapi.Level, labels NamespaceLabels) ValidateSpec {
 		return ValidateSpec{PodSecurity: &PodSecurity{Level: level, Version: "latest", NamespaceLabels: labels, Templates: TemplatesDeny}}
 	}
+	allowed := true
+	defaults.Exceptions = ExceptionSettings{Allowed: &allowed, MaxDuration: &metav1.Duration{Duration: 720 * time.Hour}}
 	pinning := &DigestPinning{MutatorSettings{SkipAnnotation: SkipAnnotationIgnore}}
 	audit, baseline, restricted := defaults, defaults, defaults
 	audit.Mode, audit.Mutate.Digests, audit.Validate = ModeAudit, pinning, rule("restricted", NamespaceLabelsIgnore)

@@ -71,6 +71,14 @@ func (p Problems) sortByLine() {
 	slices.SortStableFunc(p, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 }
 
+// withoutPlaces leaves out what is known of files.
+func (p Problems) withoutPlaces() Problems {
+	for i := range p {
+		p[i].Source, p[i].Document, p[i].Line = "", 0, 0
+	}
+	return p
+}
+
 // quote keeps a message on one line and of readable length, whatever somebody wrote into the field.
 func quote(value string) string {
 	const longest = 80

@@ -25,8 +25,12 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=pp,categories=portcullis
+// +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name=Mode,type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name=Level,type=string,JSONPath=`.spec.validate.podSecurity.level`
+// +kubebuilder:printcolumn:name=Rules,type=integer,JSONPath=`.status.rules`
+// +kubebuilder:printcolumn:name=Ready,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name=Reason,type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`
 type PodPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -34,6 +38,11 @@ type PodPolicy struct {
 
 	// What the policy covers, how strict it is, and its rules.
 	Spec PodPolicySpec `json:"spec"`
+
+	// What became of the policy in the cluster. Portcullis writes it; files need
+	// none.
+	// +optional
+	Status PodPolicyStatus `json:"status,omitzero"`
 }
 
 // PodPolicyList is a list of PodPolicy objects, as the API server returns
@@ -98,6 +107,13 @@ type PodPolicySpec struct {
 	// The checks, made on the repaired workload.
 	// +optional
 	Validate ValidateSpec `json:"validate,omitzero"`
+
+	// What exceptions from this policy can be made, each an object of kind
+	// PolicyException. Left out: exceptions of up to 30 days.
+	// Example: {allowed: true, maxDuration: 720h}.
+	// +optional
+	// +kubebuilder:default={}
+	Exceptions ExceptionSettings `json:"exceptions,omitzero"`
 }
 
 // MatchSpec selects workloads. All fields are optional and all that are
@@ -124,6 +140,29 @@ type MatchSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*]([-a-z0-9*]*[a-z0-9*])?$`
 	// +kubebuilder:validation:XValidation:rule="!self.exists(n, n.matches('^[*]+$'))",message="this leaves out every namespace; delete the policy instead"
 	ExcludeNamespaces []string `json:"excludeNamespaces,omitempty"`
+
+	// Users whose requests the policy leaves alone, by the exact names that they
+	// log in with, as in the exemptions of Kubernetes' own PodSecurityConfiguration.
+	// The Pods of a Deployment are created by a controller, so that a user who is
+	// named here gets a bad template past the policy and no Pod from it; naming the
+	// controller would exempt everybody. Check and audit know no user, and exempt
+	// none. Example: [system:serviceaccount:storage:csi-provisioner].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:Pattern=`^[^*]*[^*\s][^*]*$`
+	ExcludeUsernames []string `json:"excludeUsernames,omitempty"`
+
+	// Runtime classes whose pods the policy leaves alone, by their exact names. Who
+	// may use one is for a quota or another policy to say.
+	// Example: [gvisor].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	ExcludeRuntimeClasses []string `json:"excludeRuntimeClasses,omitempty"`
 
 	// Namespaces by their labels. Whoever may label a namespace can take it in
 	// or out with it, so select by labels that tenants cannot set, or by

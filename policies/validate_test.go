@@ -26,8 +26,9 @@ type validationCase struct {
 }
 
 const (
-	parsesGlobs = "two globs have to be compared"
-	labelSyntax = "the CRD of a LabelSelector has no rules"
+	parsesGlobs   = "two globs have to be compared"
+	namesOfGroups = "a name of a group is a string like any other"
+	labelSyntax   = "the CRD of a LabelSelector has no rules"
 )
 
 const globAdvice = "can match nothing: names are lower-case letters, digits and - (not first or last); * stands for any run of them"
@@ -38,6 +39,34 @@ func matchCases() []validationCase {
 		{name: "empty lists", spec: `{match: {namespaces: [], excludeNamespaces: [], kinds: []}, modeOverrides: [], mutate: {digests: {}}}`},
 		{name: "all of match", spec: `{match: {namespaces: [a, "team-*", "*"], excludeNamespaces: [kube-system, "team-x-*"], kinds: [Pod, Deployment],
 			namespaceSelector: {matchLabels: {a: b}}, objectSelector: {matchExpressions: [{key: a, operator: Exists}]}}, mutate: {digests: {}}}`},
+		{
+			name: "exempt users and runtime classes",
+			spec: `{match: {excludeUsernames: ["system:serviceaccount:a:b", "jane@example.com", "Jane Doe"], excludeRuntimeClasses: [gvisor, a.b]}, mutate: {digests: {}}}`,
+		},
+		{
+			name: "exempt users by pattern", spec: `{match: {excludeUsernames: ["system:serviceaccount:ci:*", " "]}, mutate: {digests: {}}}`,
+			want: []string{
+				`spec.match.excludeUsernames[0]: "system:serviceaccount:ci:*" is no name; users are named one by one`,
+				`spec.match.excludeUsernames[1]: " " is no name; write the one that the user logs in with`,
+			},
+		},
+		{
+			name: "exempt groups", spec: `{match: {excludeUsernames: [system:masters, "system:serviceaccounts:ci"]}, mutate: {digests: {}}}`, inGoOnly: namesOfGroups,
+			want: []string{
+				`spec.match.excludeUsernames[0]: "system:masters" is a group; users are named one by one, service accounts as system:serviceaccount:NAMESPACE:NAME`,
+				`spec.match.excludeUsernames[1]: "system:serviceaccounts:ci" is a group; users are named one by one, service accounts as system:serviceaccount:NAMESPACE:NAME`,
+			},
+		},
+		{
+			name: "exempt twice", spec: `{match: {excludeUsernames: [a, a], excludeRuntimeClasses: [b, b]}, mutate: {digests: {}}}`,
+			want: []string{`spec.match.excludeUsernames[1]: "a" is listed twice`, `spec.match.excludeRuntimeClasses[1]: "b" is listed twice`},
+		},
+		{
+			name: "runtime class by pattern", spec: `{match: {excludeRuntimeClasses: ["g*", Kata]}, mutate: {digests: {}}}`,
+			want: []string{
+				`spec.match.excludeRuntimeClasses[0]: "g*" is not the name of a runtime class`, `spec.match.excludeRuntimeClasses[1]: "Kata" is not the name of a runtime class`,
+			},
+		},
 		{
 			name: "upper case", spec: `{match: {namespaces: [Kube-System]}, mutate: {digests: {}}}`,
 			want: []string{`spec.match.namespaces[0]: "Kube-System" ` + globAdvice},

@@ -21,6 +21,9 @@ func writeGitHub(w io.Writer, r *Report, _ Options) error {
 			}
 		}
 	}
+	for _, u := range r.Exceptions {
+		fmt.Fprintf(b, "::notice title=%s::%s\n", gitHubProperty("Exception"), gitHubData(u.String()))
+	}
 	for _, s := range skips(results) {
 		fmt.Fprintf(b, "::notice title=%s::%s\n", gitHubProperty("Not judged"), gitHubData(s.String()))
 	}

@@ -67,6 +67,9 @@ type htmlContent struct {
 
 	Rules   []pageRule
 	Skipped []pageSkipped
+	// Exceptions tell what exceptions are good for, Exempt what they exempt.
+	Exceptions []string
+	Exempt     []pageExempt
 
 	// Groups are the findings of each object.
 	Groups []pageGroup
@@ -87,6 +90,7 @@ type (
 		Rule, Policy, Message, Count string
 		Objects                      []string
 	}
+	pageExempt struct{ Object, Rule, Policy, Message, Place string }
 	pageOption struct{ Value, Label string }
 	// pageFilter is what findings can be filtered by.
 	pageFilter struct{ Rules, Namespaces, Outcomes []pageOption }
@@ -113,6 +117,12 @@ func writeHTML(w io.Writer, r *Report, o Options) error {
 		Rules: pageRules(results), Skipped: pageSkips(results),
 		Groups: pageGroups(results), Filter: pageFilterOf(results),
 	}
+	for _, use := range r.Exceptions {
+		p.Exceptions = append(p.Exceptions, use.String())
+	}
+	for _, result := range exempt(results) {
+		p.Exempt = append(p.Exempt, pageExempt{object(result), plain(ruleID(result)), plain(result.Policy), sentence(result), place(result)})
+	}
 	if !o.Time.IsZero() {
 		p.Time, p.TimeText = o.Time.UTC().Format(time.RFC3339), o.Time.UTC().Format("2 January 2006, 15:04 UTC")
 	}
@@ -127,7 +137,7 @@ func pageTone(s Summary) string {
 	switch {
 	case s.Fail+s.Error > 0:
 		return "fail"
-	case s.Warn+s.Skip+s.Unmatched > 0 || s.Objects == 0:
+	case s.Warn+s.Skip-s.Exempt+s.Unmatched > 0 || s.Objects == 0:
 		return "warn"
 	}
 	return "good"
@@ -138,10 +148,13 @@ func pageNumbers(s Summary) []pageNumber {
 		{"failures", s.Fail, "fail"},
 		{"warnings", s.Warn, "warn"},
 		{"errors", s.Error, "error"},
-		{"skipped", s.Skip, ""},
+		{"skipped", s.Skip - s.Exempt, ""},
 		{"passed", s.Pass, "good"},
 		{"objects", s.Objects, ""},
 		{"files", s.Files, ""},
+	}
+	if s.Exempt > 0 {
+		numbers = append(numbers, pageNumber{"exempt", s.Exempt, ""})
 	}
 	for i := range numbers {
 		if numbers[i].Count == 0 {

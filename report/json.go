@@ -24,7 +24,15 @@ func writeJSON(w io.Writer, r *Report, _ Options) error {
 	if len(r.Results) > 0 {
 		out.WriteString("\n  ")
 	}
-	out.WriteString("],\n  \"summary\": ")
+	out.WriteString("],\n  ")
+	if len(r.Exceptions) > 0 {
+		out.WriteString("\"exceptions\": ")
+		if err := writeValue(out, r.Exceptions, "  "); err != nil {
+			return err
+		}
+		out.WriteString(",\n  ")
+	}
+	out.WriteString("\"summary\": ")
 	if err := writeValue(out, r.Summary, "  "); err != nil {
 		return err
 	}

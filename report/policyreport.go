@@ -142,6 +142,9 @@ func policyReportProperties(r Result) map[string]string {
 			properties[name] = plain(text)
 		}
 	}
+	if e := r.Exemption; e != nil {
+		properties["exception"], properties["exceptionOwner"], properties["exceptionExpiresAt"] = plain(e.Exception), plain(e.Owner), plain(e.ExpiresAt)
+	}
 	return properties
 }
 

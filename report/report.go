@@ -29,7 +29,8 @@ const (
 	Warn Outcome = "warn"
 	// Error: something could not be judged because the input cannot be read.
 	Error Outcome = "error"
-	// Skip: something was not judged, for the reason that the message gives.
+	// Skip: something was not judged, for the reason that the message gives; or it
+	// was, and an exception exempts it: see Exemption.
 	Skip Outcome = "skip"
 )
 
@@ -80,6 +81,9 @@ type Result struct {
 	Message string `json:"message"`
 	// Fix says what to write instead, as an imperative without a full stop.
 	Fix string `json:"fix"`
+	// Exemption is set for a finding that an exception covers. Result is then Skip,
+	// and Mode what it would have without the exception.
+	Exemption *Exemption `json:"exemption,omitempty"`
 }
 
 // Summary counts what a Report is about.
@@ -92,6 +96,8 @@ type Summary struct {
 	Warn  int `json:"warn"`
 	Error int `json:"error"`
 	Skip  int `json:"skip"`
+	// Exempt counts those of Skip that were judged, and are exempt.
+	Exempt int `json:"exempt"`
 	// Files are the sources that were read.
 	Files int `json:"files"`
 	// NotWorkloads are the documents that no rule is for: Services, ConfigMaps.
@@ -105,6 +111,9 @@ type Summary struct {
 // not safe for concurrent use: parallel workers keep one each and Merge them.
 type Report struct {
 	Results []Result `json:"results"`
+	// Exceptions are those that cover something of what was judged. They are kept by
+	// AddException and Merge.
+	Exceptions []ExceptionUse `json:"exceptions,omitempty"`
 	// Summary is kept up to date by Add and Merge, apart from Objects, Files,
 	// NotWorkloads and Unmatched, which are the caller's to count.
 	Summary Summary `json:"summary"`
@@ -123,6 +132,9 @@ func (r *Report) Add(results ...Result) {
 			r.Summary.Warn++
 		case Skip:
 			r.Summary.Skip++
+			if result.Exemption != nil {
+				r.Summary.Exempt++
+			}
 		default: // an outcome that nobody knows is no pass
 			result.Result = Error
 			r.Summary.Error++
@@ -134,6 +146,9 @@ func (r *Report) Add(results ...Result) {
 // Merge adds the results and all counts of another report.
 func (r *Report) Merge(other *Report) {
 	r.Add(other.Results...)
+	for _, use := range other.Exceptions {
+		r.AddException(use)
+	}
 	r.Summary.Objects += other.Summary.Objects
 	r.Summary.Files += other.Summary.Files
 	r.Summary.NotWorkloads += other.Summary.NotWorkloads

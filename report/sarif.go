@@ -3,6 +3,7 @@ package report
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/url"
 	"path/filepath"
@@ -18,8 +19,8 @@ import (
 // that move lines. The digit is to be raised when the identity changes.
 const fingerprint = "portcullisFinding/v1"
 
-// writeSARIF writes findings and unreadable input as SARIF 2.1.0 results. What
-// passed or was skipped is none: GitHub code scanning makes an alert of every
+// writeSARIF writes findings and unreadable input as SARIF 2.1.0 results. What is
+// exempt by an exception is one too, and suppressed. What passed or was skipped is none: GitHub code scanning makes an alert of every
 // result, whatever its kind and level (microsoft/PSRule#955). What was skipped is
 // a notification of the run instead. Every result has a location, since GitHub
 // refuses the whole file for one that has none (github/codeql-action#2459).
@@ -37,7 +38,7 @@ func writeSARIF(w io.Writer, r *Report, o Options) error {
 	results := r.sorted()
 	rules := map[string]uint{}
 	for _, result := range results {
-		if result.Result == Pass || result.Result == Skip {
+		if result.Result == Pass || result.Result == Skip && result.Exemption == nil {
 			continue
 		}
 		id := plain(ruleID(result))
@@ -109,7 +110,21 @@ func sarifResult(r Result, id string, index uint) *sarif.Result {
 		}
 	}
 	result.Properties = properties
+	if r.Exemption != nil {
+		result.Suppressions = []*sarif.Suppression{suppression(r)}
+	}
 	return result
+}
+
+// suppression says that an exception covers a result. The library writes null for
+// what is left out, which the schema forbids, so that nothing is.
+func suppression(r Result) *sarif.Suppression {
+	e := r.Exemption
+	sum := sha256.Sum256([]byte(e.Exception + "\x00" + identity(r)))
+	id := hex.EncodeToString(sum[:16])
+	guid := strings.Join([]string{id[:8], id[8:12], "5" + id[13:16], "8" + id[17:20], id[20:]}, "-") // named, as in RFC 9562, 5.5; the schema knows no later version
+	return sarif.NewSuppression("external").WithStatus("accepted").WithGuid(guid).WithLocation(sarifLocation(r)).
+		WithJustifcation(sarifText(fmt.Sprintf("%s (exception %s, owner %s, until %s)", plain(e.Reason), plain(e.Exception), plain(e.Owner), plain(e.ExpiresAt))))
 }
 
 // sarifText keeps foreign text from becoming a link: viewers show [text](target)
@@ -120,7 +135,7 @@ func sarifLevel(r Result) string {
 	switch gitHubLevel(r) {
 	case "warning":
 		return "warning"
-	case "notice":
+	case "notice", "":
 		return "note"
 	}
 	return "error"
@@ -180,7 +195,7 @@ var index = regexp.MustCompile(`\[\d+\]`)
 // value and wording.
 func identity(r Result) string {
 	parts := []string{r.Source, r.Kind, r.Namespace, r.Name, r.Policy, ruleID(r), r.Container, index.ReplaceAllString(r.Field, "[]")}
-	if r.Result != Fail && r.Result != Warn {
+	if !r.finding() {
 		parts = append(parts, r.Message) // all that tells unreadable documents apart
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

@@ -59,7 +59,9 @@ func value(r Result) string {
 }
 
 // finding reports whether a rule found something.
-func (r Result) finding() bool { return r.Result == Fail || r.Result == Warn }
+func (r Result) finding() bool {
+	return r.Result == Fail || r.Result == Warn || r.Exemption != nil
+}
 
 // ruleID is rule and check: podSecurity/privileged.
 func ruleID(r Result) string {

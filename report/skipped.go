@@ -30,7 +30,7 @@ func skips(results []Result) []skipped {
 	index := map[reason]int{}
 	seen := map[about]bool{}
 	for _, r := range results {
-		if r.Result != Skip {
+		if r.Result != Skip || r.Exemption != nil {
 			continue
 		}
 		why := reason{r.Policy, ruleID(r), r.Message}

@@ -26,9 +26,9 @@ func verdict(r *Report) string {
 		return "no object was judged"
 	case s.Unmatched == s.Objects:
 		return "no policy matches any object, so nothing was judged"
-	case s.Pass+s.Warn == 0 && s.Skip > 0:
+	case s.Pass+s.Warn+s.Exempt == 0 && s.Skip > 0:
 		return "nothing was judged: every rule was skipped"
-	case s.Skip > 0 || s.Unmatched > 0:
+	case s.Skip > s.Exempt || s.Unmatched > 0:
 		return "nothing is refused among what was judged"
 	}
 	return "nothing is refused"
@@ -38,12 +38,15 @@ func verdict(r *Report) string {
 func counts(s Summary) string {
 	parts := []string{
 		plural(s.Fail, "failure"), plural(s.Warn, "warning"), plural(s.Error, "error"),
-		fmt.Sprintf("%d passed", s.Pass), fmt.Sprintf("%d skipped", s.Skip),
+		fmt.Sprintf("%d passed", s.Pass), fmt.Sprintf("%d skipped", s.Skip-s.Exempt),
+	}
+	if s.Exempt > 0 {
+		parts = append(parts, fmt.Sprintf("%d exempt", s.Exempt))
 	}
 	return fmt.Sprintf("%s in %s: %s", plural(s.Objects, "object"), plural(s.Files, "file"), strings.Join(parts, ", "))
 }
 
-// remarks are what the counts do not cover.
+// remarks are what the counts do not cover, without the exceptions.
 func remarks(s Summary) []string {
 	var lines []string
 	if s.Unmatched > 0 {

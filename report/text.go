@@ -22,6 +22,7 @@ func writeText(w io.Writer, r *Report, o Options) error {
 	t := textWriter{Writer: bufio.NewWriter(w), color: o.Color}
 	results := r.sorted()
 	t.results(results)
+	t.exceptions(exempt(results), r.Exceptions)
 	if reasons := skips(results); len(reasons) > 0 {
 		t.line("%s", t.paint(ansiBold, "Not judged"))
 		for _, s := range reasons {
@@ -37,11 +38,27 @@ func writeText(w io.Writer, r *Report, o Options) error {
 	switch {
 	case r.Summary.Fail+r.Summary.Error > 0:
 		colour = ansiRed
-	case r.Summary.Warn+r.Summary.Skip+r.Summary.Unmatched > 0 || r.Summary.Objects == 0:
+	case r.Summary.Warn+r.Summary.Skip-r.Summary.Exempt+r.Summary.Unmatched > 0 || r.Summary.Objects == 0:
 		colour = ansiYellow
 	}
 	t.line("%s", t.paint(colour, verdict(r)))
 	return t.Flush()
+}
+
+// exceptions tells what is exempt, and what the exceptions are good for.
+func (t textWriter) exceptions(results []Result, uses []ExceptionUse) {
+	if len(results)+len(uses) == 0 {
+		return
+	}
+	t.line("%s", t.paint(ansiBold, "Exceptions"))
+	for _, u := range uses {
+		t.line("  %s", u)
+	}
+	for _, r := range results {
+		t.line("  %s: %s: %s%s", place(r), object(r), plain(ruleID(r)), t.paint(ansiDim, origin(r)))
+		t.line("          %s", sentence(r))
+	}
+	t.line("")
 }
 
 // textWriter keeps the first error of its bufio.Writer for Flush.

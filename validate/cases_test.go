@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,6 +57,24 @@ func rules(t testing.TB) map[string]struct {
 		RegistriesRule: {[]string{registryNotAllowed, registryDenied}, func(w *pod.Workload, _ string) []pod.Finding {
 			return Registries(w, compiled.Registries)
 		}},
+	}
+}
+
+// TestExceptableChecks requires that an exception can name every check that there
+// is, and no other.
+func TestExceptableChecks(t *testing.T) {
+	for name, rule := range rules(t) {
+		e := &policies.PolicyException{}
+		e.Spec.Rules = []policies.ExceptionRule{{Rule: policies.RuleName("validate." + name), Checks: append(rule.checks[:len(rule.checks):len(rule.checks)], "invented")}}
+		var refused []string
+		for _, problem := range policies.ValidateException(e) {
+			if strings.HasPrefix(problem.Field, "spec.rules") {
+				refused = append(refused, problem.Field)
+			}
+		}
+		if want := fmt.Sprintf("spec.rules[0].checks[%d]", len(rule.checks)); len(refused) != 1 || refused[0] != want {
+			t.Errorf("%s: got %v refused, want %s alone", name, refused, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -36,6 +37,9 @@ type admission struct {
 	images     gatherer
 	metrics    *metrics
 	log        *slog.Logger
+	now        func() time.Time
+	// warning is how long before its end an exception is warned about.
+	warning time.Duration
 }
 
 // mutate answers the mutating webhook: a patch, or a denial where something that
@@ -96,6 +100,7 @@ func (a *admission) plan(ctx context.Context, req *request) (*engine.Plan, *admi
 	if set == nil {
 		return nil, failed("Portcullis has not loaded its policies yet and refuses what it cannot judge; try again")
 	}
+	review.Now = a.now()
 	review.Namespace = engine.Namespace{Name: namespace.Name, Labels: namespace.Labels}
 	return a.engine.Plan(review, set), nil
 }
@@ -129,7 +134,7 @@ func decodeObjects(req *request) (engine.Review, error) {
 	if !ok {
 		return engine.Review{}, fmt.Errorf("cannot judge a %s in %s/%s: expected one of the kinds that carry a pod template", gvk, req.Resource.Resource, req.Subresource)
 	}
-	review := engine.Review{Subresource: req.Subresource}
+	review := engine.Review{Subresource: req.Subresource, Username: req.UserInfo.Username}
 	var err error
 	if review.Workload, err = decodeObject(kind, req.Object); err != nil {
 		return review, err
@@ -158,6 +163,7 @@ func (a *admission) respond(plan *engine.Plan, v engine.Verdict) *admissionv1.Ad
 			"name", plan.Workload.DisplayName(), "message", response.Result.Message)
 	} else {
 		response.Warnings = append(warnings(v.With(policies.ModeWarn)), proposals(v)...)
+		response.Warnings = append(response.Warnings, a.endings(plan.Now, v)...)
 	}
 	response.AuditAnnotations = auditAnnotations(v)
 	return response
@@ -210,6 +216,17 @@ func proposals(v engine.Verdict) []string {
 	return texts
 }
 
+// endings warn of the exceptions that the workload will soon have to do without.
+func (a *admission) endings(now time.Time, v engine.Verdict) []string {
+	var texts []string
+	for _, u := range v.Exceptions {
+		if text := u.Ending(now, a.warning); text != "" && len(texts) < maxListed {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
 // maxAnnotation bounds an audit annotation, in bytes.
 const maxAnnotation = 4 << 10
 
@@ -217,8 +234,15 @@ const maxAnnotation = 4 << 10
 // puts the webhook's name before the keys.
 func auditAnnotations(v engine.Verdict) map[string]string {
 	annotations := map[string]string{}
-	if len(v.Findings) > 0 {
-		annotations["findings"] = joined(v.Findings, func(f engine.Finding) string { return string(f.Mode) + ": " + f.String() })
+	counting, exempt := byExemption(v.Findings)
+	if len(counting) > 0 {
+		annotations["findings"] = joined(counting, func(f engine.Finding) string { return string(f.Mode) + ": " + f.String() })
+	}
+	if len(exempt) > 0 {
+		annotations["exempt"] = joined(exempt, func(f engine.Finding) string { return f.Exempt.String() + ": " + f.String() })
+	}
+	if unused := engine.NotNeeded(v); len(unused) > 0 {
+		annotations["exceptions-not-needed"] = joined(unused, (*policies.CompiledException).String)
 	}
 	if len(v.Edits) > 0 {
 		annotations["edits"] = joined(v.Edits, engine.Edit.String)
@@ -230,6 +254,18 @@ func auditAnnotations(v engine.Verdict) map[string]string {
 		annotations["namespace-labels-error"] = v.LabelError.Error()
 	}
 	return annotations
+}
+
+// byExemption parts the findings that count from those that an exception covers.
+func byExemption(findings []engine.Finding) (counting, exempt []engine.Finding) {
+	for _, f := range findings {
+		if f.Exempt != nil {
+			exempt = append(exempt, f)
+			continue
+		}
+		counting = append(counting, f)
+	}
+	return counting, exempt
 }
 
 func joined[T any](list []T, text func(T) string) string {

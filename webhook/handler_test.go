@@ -78,7 +78,7 @@ func newTestWebhook(t testing.TB) *testWebhook {
 	w := &testWebhook{images: &fakeImages{}, metrics: newMetrics(prometheus.NewRegistry())}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	a := &admission{
-		engine: core, policies: func() *policies.Set { return set }, images: w.images, metrics: w.metrics, log: log,
+		engine: core, policies: func() *policies.Set { return set }, images: w.images, metrics: w.metrics, log: log, now: time.Now,
 		namespaces: fakeNamespaces{"web": nil, "kube-system": nil, "labelled": {"pod-security.kubernetes.io/enforce": "baseline"}},
 	}
 	w.admission = a

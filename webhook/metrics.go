@@ -19,6 +19,8 @@ type metrics struct {
 	panics   prometheus.Counter
 	policies prometheus.Gauge
 	invalid  prometheus.Gauge
+
+	exceptions *exceptionStates
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -34,7 +36,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"endpoint"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_admission_findings_total",
-			Help: "Findings in answered reviews, by rule, check and mode (Enforce, Warn, Audit).",
+			Help: "Findings in answered reviews, by rule, check and mode (Enforce, Warn, Audit, or Exempt for what an exception covers).",
 		}, []string{"rule", "check", "mode"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_admission_rejected_total",
@@ -53,7 +55,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Help: "Policies whose newest version is invalid; the last valid version of each stays in force.",
 		}),
 	}
-	registry.MustRegister(m.reviews, m.duration, m.findings, m.rejected, m.panics, m.policies, m.invalid)
+	m.exceptions = newExceptionStates()
+	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.rejected, m.panics, m.policies, m.invalid)
 	return m
 }
 
@@ -72,14 +75,18 @@ func (m *metrics) review(endpoint string, req *request, response *admissionv1.Ad
 
 func (m *metrics) verdict(v engine.Verdict) {
 	for _, f := range v.Findings {
-		m.findings.WithLabelValues(f.Rule, f.Check, string(f.Mode)).Inc()
+		mode := string(f.Mode)
+		if f.Exempt != nil {
+			mode = "Exempt"
+		}
+		m.findings.WithLabelValues(f.Rule, f.Check, mode).Inc()
 	}
 }
 
 // resourceLabel bounds the label to what is registered: anybody who reaches the
 // port can send a review.
 func resourceLabel(req *request) string {
-	if isNamespace(req) || isPolicy(req) || isWorkload(req) {
+	if isNamespace(req) || isPolicy(req) || isException(req) || isWorkload(req) {
 		return req.Resource.Resource
 	}
 	return "other"

@@ -4,16 +4,21 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // clusterPolicies keeps the policies in force equal to the PodPolicy objects of
-// the cluster.
+// the cluster, and the exceptions from them to the PolicyException objects of the
+// namespaces that the cache looks at.
 type clusterPolicies struct {
 	reader cache.Cache
 	// fallback is in force while the cluster has no valid PodPolicy.
@@ -22,41 +27,84 @@ type clusterPolicies struct {
 	log      *slog.Logger
 
 	changed chan struct{} // holds one signal: several changes are taken together
-	current atomic.Pointer[policies.Set]
+	current atomic.Pointer[loaded]
+	// seen holds one signal after a load, and after a change of a status.
+	seen chan struct{}
+}
+
+// loaded is what is in force.
+type loaded struct {
+	set *policies.Set
 	// valid has the last valid version of each policy by name, so that a version
 	// that got past the API server's validation does not switch enforcement off.
-	valid map[string]*policies.PodPolicy
+	valid   map[string]*policies.PodPolicy
+	invalid int // policies
+	// versions are what became of each policy, by name.
+	versions map[string]policyVersion
+}
+
+// policyVersion is a version of a policy that was read, and what is in force of it.
+type policyVersion struct {
+	uid        types.UID
+	generation int64
+	problems   policies.Problems
+	// inForce is the generation that is, 0 for none.
+	inForce int64
+	rules   int
 }
 
 func newClusterPolicies(ctx context.Context, reader cache.Cache, fallback []*policies.PodPolicy, m *metrics, log *slog.Logger) (*clusterPolicies, error) {
 	c := &clusterPolicies{
 		reader: reader, fallback: fallback, metrics: m, log: log,
-		changed: make(chan struct{}, 1), valid: map[string]*policies.PodPolicy{},
+		changed: make(chan struct{}, 1), seen: make(chan struct{}, 1),
 	}
-	informer, err := reader.GetInformer(ctx, &policies.PodPolicy{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watching PodPolicies: %w", err)
-	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { c.signal() },
-		UpdateFunc: func(any, any) { c.signal() },
-		DeleteFunc: func(any) { c.signal() },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("watching PodPolicies: %w", err)
+	for what, object := range map[string]client.Object{"PodPolicies": &policies.PodPolicy{}, "PolicyExceptions": &policies.PolicyException{}} {
+		informer, err := reader.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return nil, fmt.Errorf("watching %s: %w", what, err)
+		}
+		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc: func(any) { signal(c.changed) },
+			UpdateFunc: func(old, updated any) {
+				if sameVersion(old, updated) {
+					signal(c.seen) // labels, or a status that somebody else wrote
+					return
+				}
+				signal(c.changed)
+			},
+			DeleteFunc: func(any) { signal(c.changed) },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("watching %s: %w", what, err)
+		}
 	}
 	return c, nil
 }
 
-func (c *clusterPolicies) signal() {
+// signal leaves one signal in a channel that has room for one.
+func signal(c chan<- struct{}) {
 	select {
-	case c.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
+// sameVersion reports whether two versions of an object have one spec: the API
+// server counts the generation up with each change of it. An object that was
+// deleted and created anew while nobody watched starts from 1 again.
+func sameVersion(old, updated any) bool {
+	a, ok := old.(client.Object)
+	b, both := updated.(client.Object)
+	return ok && both && a.GetUID() == b.GetUID() && a.GetGeneration() == b.GetGeneration()
+}
+
 // set is what is in force, nil before the first load.
-func (c *clusterPolicies) set() *policies.Set { return c.current.Load() }
+func (c *clusterPolicies) set() *policies.Set {
+	if current := c.current.Load(); current != nil {
+		return current.set
+	}
+	return nil
+}
 
 // Start loads the policies and follows their changes until ctx ends. The cache
 // is in sync when it is called.
@@ -77,41 +125,94 @@ func (c *clusterPolicies) Start(ctx context.Context) error {
 func (c *clusterPolicies) NeedLeaderElection() bool { return false }
 
 func (c *clusterPolicies) load(ctx context.Context) error {
-	var list policies.PodPolicyList
-	if err := c.reader.List(ctx, &list); err != nil {
-		return fmt.Errorf("listing PodPolicies: %w", err)
+	next, err := c.read(ctx, c.reader)
+	if err != nil {
+		return err
 	}
-	valid := map[string]*policies.PodPolicy{}
-	invalid := 0
+	var list policies.PolicyExceptionList
+	if err := c.reader.List(ctx, &list); err != nil {
+		return fmt.Errorf("listing PolicyExceptions: %w", err)
+	}
+	exceptions, invalid := c.validExceptions(list.Items)
+	if next.set, err = next.set.WithExceptions(exceptions); err != nil {
+		return fmt.Errorf("compiling exceptions that are valid: %w", err)
+	}
+	c.current.Store(next)
+	signal(c.seen)
+	c.metrics.policies.Set(float64(next.set.Len()))
+	c.metrics.invalid.Set(float64(next.invalid))
+	c.metrics.exceptions.keep(next.set.Exceptions(), invalid)
+	c.log.Info("policies in force", "policies", next.set.Len(), "invalid", next.invalid, "fallback", len(next.valid) == 0,
+		"exceptions", len(exceptions), "invalid-exceptions", invalid)
+	return nil
+}
+
+// read makes a set of the PodPolicies that a reader has, without exceptions.
+func (c *clusterPolicies) read(ctx context.Context, reader client.Reader) (*loaded, error) {
+	var list policies.PodPolicyList
+	if err := reader.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing PodPolicies: %w", err)
+	}
+	var last map[string]*policies.PodPolicy
+	if current := c.current.Load(); current != nil {
+		last = current.valid
+	}
+	next := &loaded{valid: map[string]*policies.PodPolicy{}, versions: map[string]policyVersion{}}
 	for i := range list.Items {
 		p := &list.Items[i]
 		policies.Default(p)
-		problems := policies.Validate(p)
+		version := policyVersion{uid: p.UID, generation: p.Generation, problems: policies.Validate(p)}
+		inForce := p
+		if len(version.problems) > 0 {
+			next.invalid++
+			c.log.Error("ignoring an invalid PodPolicy; its last valid version stays in force", "policy", p.Name, "err", version.problems.Err())
+			inForce = last[p.Name]
+		}
+		if inForce != nil {
+			next.valid[p.Name] = inForce
+			version.inForce = inForce.Generation
+		}
+		next.versions[p.Name] = version
+	}
+	inForce := c.fallback
+	if len(next.valid) > 0 {
+		inForce = slices.Collect(maps.Values(next.valid))
+	}
+	var err error
+	if next.set, err = policies.Compile(inForce); err != nil {
+		return nil, fmt.Errorf("compiling policies that are valid: %w", err)
+	}
+	for _, p := range next.set.Policies() {
+		if version, ok := next.versions[p.Name]; ok && next.valid[p.Name] != nil {
+			version.rules = p.Rules()
+			next.versions[p.Name] = version
+		}
+	}
+	return next, nil
+}
+
+// validExceptions leaves out what got past the API server's validation: an
+// exception that nobody can read exempts from nothing.
+func (c *clusterPolicies) validExceptions(list []policies.PolicyException) (valid []*policies.PolicyException, invalid int) {
+	for i := range list {
+		e := &list[i]
+		problems := policies.ValidateException(e)
 		if len(problems) == 0 {
-			valid[p.Name] = p
+			valid = append(valid, e)
 			continue
 		}
 		invalid++
-		c.log.Error("ignoring an invalid PodPolicy; its last valid version stays in force", "policy", p.Name, "err", problems.Err())
-		if last := c.valid[p.Name]; last != nil {
-			valid[p.Name] = last
-		}
+		c.log.Error("ignoring an invalid PolicyException; it exempts from nothing", "namespace", e.Namespace, "exception", e.Name, "err", problems.Err())
 	}
-	inForce := c.fallback
-	if len(valid) > 0 {
-		inForce = nil
-		for _, p := range valid {
-			inForce = append(inForce, p)
-		}
-	}
-	set, err := policies.Compile(inForce)
+	return valid, invalid
+}
+
+// fresh are the policies in force by a live look, which a change of a moment ago
+// has not escaped.
+func (c *clusterPolicies) fresh(ctx context.Context, live client.Reader) ([]*policies.Compiled, error) {
+	next, err := c.read(ctx, live)
 	if err != nil {
-		return fmt.Errorf("compiling policies that are valid: %w", err)
+		return nil, err
 	}
-	c.valid = valid
-	c.current.Store(set)
-	c.metrics.policies.Set(float64(set.Len()))
-	c.metrics.invalid.Set(float64(invalid))
-	c.log.Info("policies in force", "policies", set.Len(), "invalid", invalid, "fallback", len(valid) == 0)
-	return nil
+	return next.set.Policies(), nil
 }

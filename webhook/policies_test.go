@@ -22,13 +22,20 @@ import (
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
-// policyList is a cache that holds PodPolicies.
+// policyList is a cache that holds PodPolicies and PolicyExceptions.
 type policyList struct {
 	cache.Cache
-	items []policies.PodPolicy
+	items      []policies.PodPolicy
+	exceptions []policies.PolicyException
 }
 
 func (p *policyList) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	if exceptions, ok := list.(*policies.PolicyExceptionList); ok {
+		for _, item := range p.exceptions {
+			exceptions.Items = append(exceptions.Items, *item.DeepCopy())
+		}
+		return nil
+	}
 	for _, item := range p.items {
 		list.(*policies.PodPolicyList).Items = append(list.(*policies.PodPolicyList).Items, *item.DeepCopy())
 	}
@@ -93,8 +100,8 @@ func TestPolicyAdmission(t *testing.T) {
 	review := func(operation admissionv1.Operation, spec, old string) *request {
 		object := `{"apiVersion":"portcullis.dev/v1alpha1","kind":"PodPolicy","metadata":{"name":"p"},"spec":%s}`
 		return &request{
-			Resource:  metav1.GroupVersionResource{Group: "portcullis.dev", Version: "v1alpha1", Resource: "podpolicies"},
-			Operation: operation, Object: fmt.Appendf(nil, object, spec), OldObject: fmt.Appendf(nil, object, old),
+			Resource: metav1.GroupVersionResource{Group: "portcullis.dev", Version: "v1alpha1", Resource: "podpolicies"},
+			Name:     "p", Operation: operation, Object: fmt.Appendf(nil, object, spec), OldObject: fmt.Appendf(nil, object, old),
 		}
 	}
 	const good, bad = `{"validate":{"podSecurity":{"level":"baseline"}}}`, `{"match":{"namespaces":["team-a"],"excludeNamespaces":["team-*"]},"validate":{"registries":{"allow":["nginx:1"]}}}`

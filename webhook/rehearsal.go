@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
@@ -25,6 +26,8 @@ type Rehearsal struct {
 	// Namespaces are labels by the name of the namespace; reviews from another one
 	// are refused, as with a cluster that does not know it.
 	Namespaces map[string]map[string]string
+	// Now is the time by which exceptions have ended. Nil: that of the clock.
+	Now func() time.Time
 	// Images answers what policies ask of registries.
 	Images interface {
 		Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
@@ -42,7 +45,10 @@ func (r Rehearsal) Handler() (http.Handler, error) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	a := &admission{
 		engine: core, policies: func() *policies.Set { return r.Policies }, images: r.Images, metrics: m, log: log,
-		namespaces: fixedNamespaces(r.Namespaces),
+		namespaces: fixedNamespaces(r.Namespaces), now: r.Now,
+	}
+	if a.now == nil {
+		a.now = time.Now
 	}
 	bodies := semaphore.NewWeighted(maxBodies)
 	mux := http.NewServeMux()

@@ -24,6 +24,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -68,6 +69,17 @@ type Options struct {
 	Policies []*policies.PodPolicy
 	// Fallback is in force while the cluster has no PodPolicy.
 	Fallback []*policies.PodPolicy
+	// Exceptions are in force beside Policies.
+	Exceptions []*policies.PolicyException
+	// ExceptionNamespaces are those that PolicyExceptions of the cluster count in.
+	// Empty: policies.DefaultExceptionNamespace.
+	ExceptionNamespaces []string
+	// ExceptionWarning is how long before its end an exception is warned about.
+	// Zero: not at all.
+	ExceptionWarning time.Duration
+	// Lease is the namespace and the name of the Lease by which replicas agree on the
+	// one that writes the status of policies. Required, unless there are Policies.
+	Lease types.NamespacedName
 	// Registries says how registries are reached.
 	Registries image.Config
 	// Lock has digests that go before what registries say. Nil: none.
@@ -80,6 +92,13 @@ type Options struct {
 	ShutdownDelay time.Duration
 	// Log takes what an admin should know. Required.
 	Log *slog.Logger
+}
+
+func (o Options) exceptionNamespaces() []string {
+	if len(o.ExceptionNamespaces) == 0 {
+		return []string{policies.DefaultExceptionNamespace}
+	}
+	return o.ExceptionNamespaces
 }
 
 // Serve answers admission reviews until ctx ends, and returns once it has
@@ -112,8 +131,14 @@ func newManager(o Options) (manager.Manager, error) {
 		return nil, fmt.Errorf("registering policy types: %w", err)
 	}
 	shared := true
+	counting := map[string]cache.Config{}
+	for _, namespace := range o.exceptionNamespaces() {
+		counting[namespace] = cache.Config{}
+	}
 	objects := map[client.Object]cache.ByObject{
 		&corev1.Namespace{}: {UnsafeDisableDeepCopy: &shared}, // read in each review, never changed
+		// What is elsewhere is not even seen (CVE-2024-48921).
+		&policies.PolicyException{}: {Namespaces: counting},
 	}
 	if s := o.SelfSigned; s != nil {
 		// By name, as the service account may.
@@ -152,11 +177,11 @@ func (s *server) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	set, err := s.policySource(ctx)
+	source, err := s.policySource(ctx)
 	if err != nil {
 		return err
 	}
-	s.loaded = func() bool { return set() != nil }
+	s.loaded = func() bool { return source.set() != nil }
 	if err := s.manager.Add(whenStarted(func() { s.started.Store(true) })); err != nil {
 		return fmt.Errorf("adding the note of the start: %w", err)
 	}
@@ -171,9 +196,10 @@ func (s *server) setUp(ctx context.Context) error {
 	}
 	registries := s.registries()
 	a := &admission{
-		engine: core, policies: set, namespaces: lookup, images: s.locked(registries),
-		metrics: s.metrics, log: s.options.Log,
+		engine: core, policies: source.set, namespaces: lookup, images: s.locked(registries),
+		metrics: s.metrics, log: s.options.Log, now: time.Now, warning: s.options.ExceptionWarning,
 	}
+	exceptions := &exceptionAdmission{policies: source.named, namespaces: s.options.exceptionNamespaces(), now: time.Now, log: s.options.Log}
 	warm := &warmUp{pods: s.manager.GetAPIReader(), admission: a, images: registries, log: s.options.Log}
 	if err := s.manager.Add(warm); err != nil {
 		return fmt.Errorf("adding the warm-up: %w", err)
@@ -184,6 +210,8 @@ func (s *server) setUp(ctx context.Context) error {
 			return labels.admit(ctx, req)
 		case isPolicy(req):
 			return admitPolicy(req)
+		case isException(req):
+			return exceptions.admit(ctx, req)
 		}
 		return a.validate(ctx, req)
 	}
@@ -214,21 +242,47 @@ func (s *server) endpoint(name string, admit func(context.Context, *request) *ad
 	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining, bodies: s.bodies}
 }
 
-// policySource returns where the policies in force are read from.
-func (s *server) policySource(ctx context.Context) (func() *policies.Set, error) {
+// policySource is where the policies in force are read from.
+type policySource struct {
+	set func() *policies.Set
+	// named are the policies that an exception can name, with changes of a moment
+	// ago.
+	named func(context.Context) ([]*policies.Compiled, error)
+}
+
+func (s *server) policySource(ctx context.Context) (policySource, error) {
+	s.metrics.exceptions.warning = s.options.ExceptionWarning
 	if len(s.options.Policies) > 0 {
-		set, err := policies.Compile(s.options.Policies)
-		if err != nil {
-			return nil, err
-		}
-		s.metrics.policies.Set(float64(set.Len()))
-		return func() *policies.Set { return set }, nil
+		return s.filePolicies()
 	}
 	source, err := newClusterPolicies(ctx, s.manager.GetCache(), s.options.Fallback, s.metrics, s.options.Log)
 	if err != nil {
-		return nil, err
+		return policySource{}, err
 	}
-	return source.set, s.manager.Add(source)
+	named := func(ctx context.Context) ([]*policies.Compiled, error) {
+		return source.fresh(ctx, s.manager.GetAPIReader())
+	}
+	if err := s.addStatus(source); err != nil {
+		return policySource{}, err
+	}
+	return policySource{source.set, named}, s.manager.Add(source)
+}
+
+// filePolicies are those that were read at the start.
+func (s *server) filePolicies() (policySource, error) {
+	set, err := policies.Compile(s.options.Policies)
+	if err != nil {
+		return policySource{}, err
+	}
+	if set, err = set.WithExceptions(s.options.Exceptions); err != nil {
+		return policySource{}, err
+	}
+	s.metrics.policies.Set(float64(set.Len()))
+	s.metrics.exceptions.keep(set.Exceptions(), 0)
+	return policySource{
+		set:   func() *policies.Set { return set },
+		named: func(context.Context) ([]*policies.Compiled, error) { return set.Policies(), nil },
+	}, nil
 }
 
 // addServer adds the TLS server, its certificates and the health checks.

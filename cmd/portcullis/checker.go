@@ -36,6 +36,7 @@ type checked struct {
 	// others are documents that carry no pod template.
 	others  int
 	results []report.Result
+	uses    []report.ExceptionUse
 	notes   []string
 	// unknown are the namespaces of objects whose labels are not known.
 	unknown []string
@@ -74,7 +75,9 @@ func (c *checker) file(ctx context.Context, f *input.File) *checked {
 			if !c.judge.knows(d.Namespace) {
 				one.unknown = append(one.unknown, d.Namespace)
 			}
-			results := resultsOf(d, c.judge.judge(ctx, c.judge.review(d)))
+			decision := c.judge.judge(ctx, c.judge.review(d))
+			one.uses = append(one.uses, exceptionUses(decision)...)
+			results := resultsOf(d, decision)
 			if len(results) == 0 {
 				one.unmatched++
 				if c.verbose {
@@ -105,6 +108,9 @@ func (c *checker) add(one *checked) {
 		}
 	}
 	c.report.Add(one.results...)
+	for _, use := range one.uses {
+		c.report.AddException(use)
+	}
 	c.report.Summary.Files++
 	c.report.Summary.Objects += one.objects
 	c.report.Summary.Unmatched += one.unmatched

@@ -50,7 +50,7 @@ func TestDocs(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"PodPolicy", "RegistryConfig"} {
+	for _, kind := range []string{"PodPolicy", "PolicyException", "RegistryConfig"} {
 		if examples[kind] == 0 {
 			t.Errorf("got no example of a %s, want one", kind)
 		}
@@ -71,6 +71,8 @@ func checkExample(t *testing.T, file, example string) string {
 	switch {
 	case object.Kind == "PodPolicy":
 		_, err = policies.Load([]byte(example), file)
+	case object.Kind == "PolicyException":
+		err = checkException(t, example)
 	case object.Kind == "RegistryConfig":
 		_, err = image.LoadConfig([]byte(example), file)
 	case object.Kind == "" && object.Spec != nil: // an excerpt of a policy
@@ -81,6 +83,34 @@ func checkExample(t *testing.T, file, example string) string {
 		t.Errorf("%s: %v in\n%s", file, err, example)
 	}
 	return object.Kind
+}
+
+// checkException holds an exception against the policy of examples/exception.yaml.
+// The time is left out: an example does not become wrong with it.
+func checkException(t *testing.T, example string) error {
+	t.Helper()
+	data, err := os.ReadFile("../../examples/exception.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, _, _ := strings.Cut(string(data), "\n---\n")
+	file := filepath.Join(t.TempDir(), "example.yaml")
+	if err := os.WriteFile(file, []byte(policy+"\n---\n"+example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, exceptions, err := policies.LoadAll(policies.ExceptionTerms{}, file)
+	if err == nil && len(exceptions) != 1 {
+		t.Errorf("got %d exceptions, want 1", len(exceptions))
+	}
+	return err
+}
+
+// TestExceptionExample reads the example as the product does.
+func TestExceptionExample(t *testing.T) {
+	list, exceptions, err := policies.LoadAll(policies.ExceptionTerms{}, "../../examples/exception.yaml")
+	if err != nil || len(list) != 1 || len(exceptions) != 1 {
+		t.Errorf("got %d policies, %d exceptions and error %v, want one of each", len(list), len(exceptions), err)
+	}
 }
 
 // TestReadmeFix requires that the repair which the README shows is the one that the

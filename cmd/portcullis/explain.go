@@ -135,7 +135,7 @@ func (e *explainer) replay(ctx context.Context, path string) error {
 		return fmt.Errorf("reading --admission-review %q: %w", path, err)
 	}
 	w := review.Workload
-	review.Namespace = e.judge.namespace(review.Namespace.Name)
+	review.Namespace, review.Now = e.judge.namespace(review.Namespace.Name), e.judge.now
 	e.workload(ctx, &input.Document{
 		Source: path, Index: 1, APIVersion: w.Kind.APIVersion(), Kind: w.Kind.Name,
 		Namespace: review.Namespace.Name, Name: w.DisplayName(), Workload: w,

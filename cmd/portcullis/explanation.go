@@ -48,6 +48,7 @@ func (x *explanation) write(ctx context.Context) {
 	x.policies()
 	x.edits(decision)
 	x.checks(results)
+	x.exceptions(decision)
 	x.images(watched, original)
 	if x.server != nil {
 		x.dryRun(ctx)
@@ -81,10 +82,7 @@ func (x *explanation) namespace() {
 // policies tells which policies match, and of the others why not.
 func (x *explanation) policies() {
 	x.line("  policies")
-	target := policies.Target{
-		Namespace: x.review.Namespace.Name, NamespaceLabels: x.review.Namespace.Labels,
-		Kind: x.review.Workload.Kind.Name, Labels: x.review.Workload.Metadata.Labels,
-	}
+	target := x.review.Target()
 	matching := map[string]policies.Match{}
 	for _, m := range x.judge.policies.Matching(nil, target) {
 		matching[m.Policy.Name] = m
@@ -109,7 +107,11 @@ func (x *explanation) edits(j judgement) {
 		x.line("    %s", editText(e, "set by"))
 	}
 	for _, e := range j.mutation.Proposed {
-		x.line("    %s", editText(e, "not set, mode "+string(e.Mode)+" of"))
+		why := "mode " + string(e.Mode) + " of"
+		if e.Exempt != nil {
+			why = e.Exempt.String() + ", from"
+		}
+		x.line("    %s", editText(e, "not set, "+why))
 	}
 	if len(j.mutation.Edits)+len(j.mutation.Proposed) == 0 {
 		x.line("    none")
@@ -161,6 +163,23 @@ func (x *explanation) checks(results []report.Result) {
 		if r.Fix != "" {
 			x.line("          fix: %s", unquoted(r.Fix))
 		}
+	}
+}
+
+// exceptions tells which exceptions cover the object, and what they are good for.
+func (x *explanation) exceptions(j judgement) {
+	uses := exceptionUses(j)
+	if len(uses) == 0 {
+		return
+	}
+	x.line("  exceptions")
+	for _, u := range uses {
+		need := "needed"
+		if u.Needed == 0 {
+			need = "exempt, not needed"
+		}
+		x.line("    %s of %s until %s: %s", u.Exception, engine.Quote(u.Owner), u.ExpiresAt, need)
+		x.line("          reason: %s", unquoted(u.Reason))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -35,6 +36,7 @@ func newExport(s streams) *cobra.Command {
 type exportFlags struct {
 	kubeconfig string
 	preset     string
+	exceptions []string
 	file       string
 }
 
@@ -42,11 +44,11 @@ func newExportBundle(s streams) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
 		Use:   "bundle",
-		Short: "Write the cluster's policies and namespace labels for check --bundle",
-		Long: `Bundle writes the PodPolicies in force and the labels of all namespaces into one
-file, sorted, so that it can be kept in Git. With check --bundle the verdict in CI
-is the verdict of that cluster. It reads PodPolicies and namespaces and changes
-nothing.`,
+		Short: "Write the cluster's policies, exceptions and namespace labels for check --bundle",
+		Long: `Bundle writes the PodPolicies in force, the PolicyExceptions from them and the
+labels of all namespaces into one file, sorted, so that it can be kept in Git. With
+check --bundle the verdict in CI is the verdict of that cluster. It reads
+PodPolicies, PolicyExceptions and namespaces and changes nothing.`,
 		Example: `  portcullis export bundle --file cluster.yaml
   portcullis check --bundle cluster.yaml deploy/`,
 		Args: noArgs,
@@ -55,6 +57,7 @@ nothing.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, else ~/.kube/config)")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` that the cluster's webhook is started with, which is in force while the cluster has no PodPolicy")
+	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that the cluster's webhook counts PolicyExceptions in")
 	flags.StringVar(&f.file, "file", "", "`file` to write, as a whole or not at all (default: standard output)")
 	return cmd
 }
@@ -79,7 +82,8 @@ func (f *exportFlags) run(ctx context.Context, s streams) error {
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	data, err := bundleOf(ctx, reader, preset)
+	b := &bundleWriter{cluster: reader, fallback: preset, exceptions: f.exceptions}
+	data, err := b.write(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,49 +99,42 @@ func (f *exportFlags) run(ctx context.Context, s streams) error {
 
 // exported is a document of a bundle, with what judging needs of an object.
 type exported struct {
-	APIVersion string                  `json:"apiVersion"`
-	Kind       string                  `json:"kind"`
-	Metadata   exportedMetadata        `json:"metadata"`
-	Spec       *policies.PodPolicySpec `json:"spec,omitempty"`
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"`
+	Metadata   exportedMetadata `json:"metadata"`
+	Spec       any              `json:"spec,omitempty"`
 }
 
 type exportedMetadata struct {
-	Name   string            `json:"name"`
-	Labels map[string]string `json:"labels,omitempty"`
+	Name      string            `json:"name"`
+	Namespace string            `json:"namespace,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	// CreationTimestamp of an exception is what its longest duration counts from.
+	CreationTimestamp *metav1.Time `json:"creationTimestamp,omitempty"`
 }
 
-// bundleOf writes the policies that the webhook of a cluster has in force, and
-// the labels of its namespaces.
-func bundleOf(ctx context.Context, cluster client.Reader, fallback *policies.PodPolicy) ([]byte, error) {
-	list, err := clusterPolicies(ctx, cluster)
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		list = []*policies.PodPolicy{fallback}
-	}
-	if _, err := policies.Compile(list); err != nil {
-		return nil, fmt.Errorf("the cluster's policies are not valid, so that its webhook goes by former ones: %w", err)
-	}
+// bundleWriter writes the policies that the webhook of a cluster has in force, the
+// exceptions from them and the labels of the cluster's namespaces.
+type bundleWriter struct {
+	cluster client.Reader
+	// fallback is in force while the cluster has no PodPolicy.
+	fallback *policies.PodPolicy
+	// exceptions are the namespaces that exceptions count in.
+	exceptions []string
+}
+
+func (w *bundleWriter) write(ctx context.Context) ([]byte, error) {
 	var documents []exported
-	for _, p := range list {
-		documents = append(documents, exported{policies.GroupVersion().String(), policies.Kind, exportedMetadata{Name: p.Name}, &p.Spec})
+	for _, part := range []func(context.Context) ([]exported, error){w.policyDocuments, w.exceptionDocuments, w.namespaceDocuments} {
+		more, err := part(ctx)
+		if err != nil {
+			return nil, err
+		}
+		slices.SortStableFunc(more, func(a, b exported) int {
+			return cmp.Or(strings.Compare(a.Metadata.Namespace, b.Metadata.Namespace), strings.Compare(a.Metadata.Name, b.Metadata.Name))
+		})
+		documents = append(documents, more...)
 	}
-	namespaces := &corev1.NamespaceList{}
-	for {
-		if err := cluster.List(ctx, namespaces, client.Limit(500), client.Continue(namespaces.Continue)); err != nil {
-			return nil, fmt.Errorf("listing the cluster's namespaces: %w", err)
-		}
-		for _, n := range namespaces.Items {
-			documents = append(documents, exported{"v1", "Namespace", exportedMetadata{n.Name, n.Labels}, nil})
-		}
-		if namespaces.Continue == "" {
-			break
-		}
-	}
-	slices.SortStableFunc(documents, func(a, b exported) int {
-		return cmp.Or(strings.Compare(b.Kind, a.Kind), strings.Compare(a.Metadata.Name, b.Metadata.Name))
-	})
 	var b bytes.Buffer
 	b.WriteString("# Written by portcullis export bundle, for portcullis check --bundle.\n")
 	for _, d := range documents {
@@ -149,6 +146,64 @@ func bundleOf(ctx context.Context, cluster client.Reader, fallback *policies.Pod
 		b.Write(data)
 	}
 	return b.Bytes(), nil
+}
+
+func (w *bundleWriter) policyDocuments(ctx context.Context) ([]exported, error) {
+	list, err := clusterPolicies(ctx, w.cluster)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		list = []*policies.PodPolicy{w.fallback}
+	}
+	if _, err := policies.Compile(list); err != nil {
+		return nil, fmt.Errorf("the cluster's policies are not valid, so that its webhook goes by former ones: %w", err)
+	}
+	var documents []exported
+	for _, p := range list {
+		documents = append(documents, exported{policies.GroupVersion().String(), policies.Kind, exportedMetadata{Name: p.Name}, &p.Spec})
+	}
+	return documents, nil
+}
+
+// exceptionDocuments leaves out what is invalid, as the webhook does.
+func (w *bundleWriter) exceptionDocuments(ctx context.Context) ([]exported, error) {
+	var documents []exported
+	for _, namespace := range w.exceptions {
+		var list policies.PolicyExceptionList
+		err := w.cluster.List(ctx, &list, client.InNamespace(namespace))
+		if meta.IsNoMatchError(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing the PolicyExceptions of namespace %q: %w", namespace, err)
+		}
+		for i := range list.Items {
+			e := &list.Items[i]
+			if len(policies.ValidateException(e)) > 0 {
+				continue
+			}
+			metadata := exportedMetadata{Name: e.Name, Namespace: e.Namespace, CreationTimestamp: &e.CreationTimestamp}
+			documents = append(documents, exported{policies.GroupVersion().String(), policies.ExceptionKind, metadata, &e.Spec})
+		}
+	}
+	return documents, nil
+}
+
+func (w *bundleWriter) namespaceDocuments(ctx context.Context) ([]exported, error) {
+	var documents []exported
+	namespaces := &corev1.NamespaceList{}
+	for {
+		if err := w.cluster.List(ctx, namespaces, client.Limit(500), client.Continue(namespaces.Continue)); err != nil {
+			return nil, fmt.Errorf("listing the cluster's namespaces: %w", err)
+		}
+		for _, n := range namespaces.Items {
+			documents = append(documents, exported{"v1", "Namespace", exportedMetadata{Name: n.Name, Labels: n.Labels}, nil})
+		}
+		if namespaces.Continue == "" {
+			return documents, nil
+		}
+	}
 }
 
 // clusterPolicies are the PodPolicies of a cluster, none where it does not know

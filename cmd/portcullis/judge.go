@@ -30,6 +30,8 @@ type judge struct {
 	policies *policies.Set
 	// list is what policies were made of.
 	list []*policies.PodPolicy
+	// now is the time by which exceptions have ended.
+	now time.Time
 	// images knows about images; nil where nobody does.
 	images gatherer
 	// offline is set where images, if any, come from the lock alone.
@@ -61,7 +63,7 @@ type judgement struct {
 
 // review is the creation of a document's workload.
 func (j *judge) review(d *input.Document) engine.Review {
-	return engine.Review{Workload: d.Workload, Namespace: j.namespace(d.Namespace)}
+	return engine.Review{Workload: d.Workload, Namespace: j.namespace(d.Namespace), Now: j.now}
 }
 
 // namespace has the label that the API server sets on each.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +30,7 @@ const defaultPreset = "restricted"
 // judgeFlags say what a command judges by.
 type judgeFlags struct {
 	policies        []string
+	exceptions      []string
 	preset          string
 	bundle          string
 	namespaceLabels string
@@ -39,9 +42,10 @@ type judgeFlags struct {
 }
 
 func (f *judgeFlags) register(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies to judge by")
+	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies and PolicyExceptions to judge by")
+	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions of --policy count in, as the webhook's flag says")
 	flags.StringVar(&f.preset, "preset", "", "`preset` to judge by: "+strings.Join(policies.PresetNames(), ", ")+" (default: "+defaultPreset+", where neither --policy nor --bundle is given)")
-	flags.StringVar(&f.bundle, "bundle", "", "`file` with the PodPolicies and the labelled Namespaces of a cluster, as portcullis export bundle writes it")
+	flags.StringVar(&f.bundle, "bundle", "", "`file` with the PodPolicies, PolicyExceptions and labelled Namespaces of a cluster, as portcullis export bundle writes it")
 	flags.StringVar(&f.namespaceLabels, "namespace-labels", "", "`file` of Namespaces whose labels count, such as kubectl get namespaces -o yaml writes; those in the input come before it")
 	flags.BoolVar(&f.online, "online", false, "ask registries about images; without it rules that need them say skip")
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig, for --online")
@@ -56,17 +60,22 @@ func (f *judgeFlags) judge(ctx context.Context, stderr io.Writer) (*judge, error
 			errs = append(errs, err)
 		}
 	}
-	list, namespaces, err := f.rules(ctx, stderr)
+	now := time.Now()
+	by, err := f.rules(ctx, now)
 	keep(err)
+	if len(f.policies) == 0 && f.bundle == "" && f.preset == "" {
+		fmt.Fprintf(stderr, "portcullis: no --policy, --preset or --bundle is given: judging by the preset %s\n", defaultPreset)
+	}
+	noteEnded(stderr, by.exceptions, now)
 	if f.namespaceLabels != "" {
 		labels, err := readNamespaces(ctx, f.namespaceLabels)
 		keep(err)
-		if namespaces == nil {
-			namespaces = map[string]map[string]string{}
+		if by.namespaces == nil {
+			by.namespaces = map[string]map[string]string{}
 		}
-		maps.Copy(namespaces, labels)
+		maps.Copy(by.namespaces, labels)
 	}
-	j := &judge{list: list, namespaces: namespaces, offline: !f.online}
+	j := &judge{list: by.policies, namespaces: by.namespaces, now: now, offline: !f.online}
 	registries, err := f.images()
 	keep(err)
 	if registries != nil {
@@ -83,10 +92,10 @@ func (f *judgeFlags) judge(ctx context.Context, stderr io.Writer) (*judge, error
 	if len(errs) > 0 {
 		return nil, usageError{errors.Join(errs...)}
 	}
-	if j.policies, err = policies.Compile(list); err != nil {
+	if j.policies, err = by.compile(); err != nil {
 		return nil, usageError{err}
 	}
-	for _, p := range list {
+	for _, p := range by.policies {
 		if selectsByLabels(p) {
 			j.selector = p.Name
 		}
@@ -112,31 +121,30 @@ func selectsByLabels(p *policies.PodPolicy) bool {
 	return slices.ContainsFunc(s.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool { return r.Key != namespaceNameLabel })
 }
 
-// rules are the policies to judge by, and with a bundle the namespaces to judge in.
-func (f *judgeFlags) rules(ctx context.Context, stderr io.Writer) ([]*policies.PodPolicy, map[string]map[string]string, error) {
+// rules are the policies and exceptions to judge by, and with a bundle the
+// namespaces to judge in.
+func (f *judgeFlags) rules(ctx context.Context, now time.Time) (rules, error) {
 	given := slices.DeleteFunc([]string{"--policy", "--preset", "--bundle"}, func(flag string) bool {
 		return flag == "--policy" && len(f.policies) == 0 || flag == "--preset" && f.preset == "" || flag == "--bundle" && f.bundle == ""
 	})
 	if len(given) > 1 {
-		return nil, nil, fmt.Errorf("%s are given: give one of them", strings.Join(given, " and "))
+		return rules{}, fmt.Errorf("%s are given: give one of them", strings.Join(given, " and "))
 	}
 	switch {
 	case len(f.policies) > 0:
-		list, err := policies.LoadFiles(f.policies...)
-		return list, nil, err
+		// An exception that has ended since it was written is no reason not to judge: it
+		// covers nothing any more.
+		terms := policies.ExceptionTerms{Namespaces: f.exceptions, Now: now, Ended: true}
+		list, exceptions, err := policies.LoadAll(terms, f.policies...)
+		return rules{policies: list, exceptions: exceptions}, err
 	case f.bundle != "":
 		return readBundle(ctx, f.bundle)
 	}
-	name := f.preset
-	if name == "" {
-		name = defaultPreset
-		fmt.Fprintf(stderr, "portcullis: no --policy, --preset or --bundle is given: judging by the preset %s\n", name)
-	}
-	preset, err := policies.Preset(name)
+	preset, err := policies.Preset(cmp.Or(f.preset, defaultPreset))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading --preset: %w", err)
+		return rules{}, fmt.Errorf("reading --preset: %w", err)
 	}
-	return []*policies.PodPolicy{preset}, nil, nil
+	return rules{policies: []*policies.PodPolicy{preset}}, nil
 }
 
 // images are the registries to ask, nil where none is asked.

@@ -29,6 +29,22 @@ var criteria = []struct {
 	},
 	{
 		func(m policies.MatchSpec) policies.MatchSpec {
+			return policies.MatchSpec{ExcludeUsernames: m.ExcludeUsernames}
+		},
+		func(m policies.MatchSpec, t policies.Target) string {
+			return fmt.Sprintf("user %q is one of excludeUsernames %q", t.Username, m.ExcludeUsernames)
+		},
+	},
+	{
+		func(m policies.MatchSpec) policies.MatchSpec {
+			return policies.MatchSpec{ExcludeRuntimeClasses: m.ExcludeRuntimeClasses}
+		},
+		func(m policies.MatchSpec, t policies.Target) string {
+			return fmt.Sprintf("runtime class %q is one of excludeRuntimeClasses %s", t.RuntimeClass, listed(m.ExcludeRuntimeClasses))
+		},
+	},
+	{
+		func(m policies.MatchSpec) policies.MatchSpec {
 			return policies.MatchSpec{NamespaceSelector: m.NamespaceSelector}
 		},
 		func(_ policies.MatchSpec, t policies.Target) string {

@@ -178,6 +178,14 @@ func findingsIn(all []report.Result) []report.Result {
 // that one made.
 func reviewed(t *testing.T, handler http.Handler, file string) []string {
 	t.Helper()
+	mutation, validation := reviews(t, handler, file)
+	return slices.Concat(annotated(mutation, "findings"), annotated(validation, "findings"))
+}
+
+// reviews are the answers of both webhooks, the second one about what the first
+// one made.
+func reviews(t *testing.T, handler http.Handler, file string) (mutation, validation *admissionv1.AdmissionResponse) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +199,7 @@ func reviewed(t *testing.T, handler http.Handler, file string) []string {
 		t.Fatal(err)
 	}
 	object = defaulted(t, w, object)
-	mutation := post(t, handler, webhook.MutatePath, w, object)
+	mutation = post(t, handler, webhook.MutatePath, w, object)
 	if mutation.Patch != nil {
 		patch, err := jsonpatch.DecodePatch(mutation.Patch)
 		if err != nil {
@@ -201,8 +209,7 @@ func reviewed(t *testing.T, handler http.Handler, file string) []string {
 			t.Fatal(err)
 		}
 	}
-	validation := post(t, handler, webhook.ValidatePath, w, object)
-	return slices.Concat(findingLines(mutation), findingLines(validation))
+	return mutation, post(t, handler, webhook.ValidatePath, w, object)
 }
 
 // defaulted has the spec that the API server would send, since it sets defaults
@@ -252,9 +259,10 @@ func post(t *testing.T, handler http.Handler, path string, w *pod.Workload, obje
 	return answer.Response
 }
 
-func findingLines(r *admissionv1.AdmissionResponse) []string {
-	if r.AuditAnnotations["findings"] == "" {
+// annotated are the lines of an audit annotation.
+func annotated(r *admissionv1.AdmissionResponse, key string) []string {
+	if r.AuditAnnotations[key] == "" {
 		return nil
 	}
-	return strings.Split(r.AuditAnnotations["findings"], "\n")
+	return strings.Split(r.AuditAnnotations[key], "\n")
 }

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/engine"
@@ -29,10 +31,15 @@ type policyTest struct {
 	Metadata   struct {
 		Name string `json:"name"`
 	} `json:"metadata"`
-	// Policies are files or folders of PodPolicies; Preset is the name of one that is
-	// built in. One of the two is given.
+	// Policies are files or folders of PodPolicies and PolicyExceptions; Preset is the
+	// name of a policy that is built in. One of the two is given.
 	Policies []string `json:"policies"`
 	Preset   string   `json:"preset"`
+	// Now is the time by which exceptions have ended. Default: that of the clock.
+	Now metav1.Time `json:"now"`
+	// ExceptionNamespaces are those that exceptions count in. Default:
+	// portcullis-system.
+	ExceptionNamespaces []string `json:"exceptionNamespaces"`
 	// Namespaces are labels by the name of the namespace.
 	Namespaces map[string]map[string]string `json:"namespaces"`
 	// Images are what registries would answer, by reference as written. An image
@@ -56,9 +63,9 @@ type testCase struct {
 	// Namespace is that of an object that names none. Default: default.
 	Namespace string `json:"namespace"`
 	Expect    struct {
-		// Result is pass, fail, warn or skip: the worst of the object's results, in the
-		// order fail, skip, warn, pass. It is unmatched where no policy is for the
-		// object.
+		// Result is pass, fail, warn, skip or exempt: the worst of the object's results,
+		// in the order fail, skip, warn, exempt, pass. It is unmatched where no policy is
+		// for the object.
 		Result string `json:"result"`
 		// Findings are all that are expected; left out, they do not matter.
 		Findings []expectedFinding `json:"findings"`
@@ -75,10 +82,14 @@ type expectedFinding struct {
 	Field     string `json:"field,omitempty"`
 }
 
-const unmatchedResult = "unmatched"
+// The results that a report.Outcome has no word for.
+const (
+	unmatchedResult = "unmatched"
+	exemptResult    = "exempt"
+)
 
 // outcomes are the values of expect.result, the worst first. It is never changed.
-var outcomes = []string{string(report.Fail), string(report.Skip), string(report.Warn), string(report.Pass), unmatchedResult}
+var outcomes = []string{string(report.Fail), string(report.Skip), string(report.Warn), exemptResult, string(report.Pass), unmatchedResult}
 
 // loadPolicyTest reads a test from one document of a file.
 func loadPolicyTest(data []byte) (*policyTest, error) {
@@ -114,24 +125,29 @@ func loadPolicyTest(data []byte) (*policyTest, error) {
 
 // judge is what the test's policies judge with.
 func (t *policyTest) judge(folder string) (*judge, error) {
-	var list []*policies.PodPolicy
+	var by rules
+	now := t.Now.Time
+	if now.IsZero() {
+		now = time.Now()
+	}
 	if t.Preset != "" {
 		preset, err := policies.Preset(t.Preset)
 		if err != nil {
 			return nil, fmt.Errorf("reading preset: %w", err)
 		}
-		list = append(list, preset)
+		by.policies = append(by.policies, preset)
 	} else {
 		paths := make([]string, len(t.Policies))
 		for i, path := range t.Policies {
 			paths[i] = relative(folder, path)
 		}
 		var err error
-		if list, err = policies.LoadFiles(paths...); err != nil {
+		terms := policies.ExceptionTerms{Namespaces: t.ExceptionNamespaces, Now: now, Ended: true}
+		if by.policies, by.exceptions, err = policies.LoadAll(terms, paths...); err != nil {
 			return nil, err
 		}
 	}
-	set, err := policies.Compile(list)
+	set, err := by.compile()
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +155,7 @@ func (t *policyTest) judge(folder string) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &judge{engine: core, policies: set, list: list, namespaces: t.Namespaces}
+	j := &judge{engine: core, policies: set, list: by.policies, namespaces: t.Namespaces, now: now}
 	if len(t.Images) > 0 {
 		j.images = testedImages(t.Images)
 	}
@@ -181,7 +197,7 @@ func (c *testCase) run(ctx context.Context, j *judge, folder string) (difference
 	var results []report.Result
 	got := len(outcomes) - 1
 	for _, r := range resultsOf(d, decision) {
-		got = min(got, slices.Index(outcomes, string(r.Result)))
+		got = min(got, slices.Index(outcomes, testedOutcome(r)))
 		if r.Result != report.Pass {
 			results = append(results, r)
 		}
@@ -199,6 +215,14 @@ func (c *testCase) run(ctx context.Context, j *judge, folder string) (difference
 		}
 	}
 	return strings.Join(differences, "\n"), nil
+}
+
+// testedOutcome is the word for what became of a result.
+func testedOutcome(r report.Result) string {
+	if r.Exemption != nil {
+		return exemptResult
+	}
+	return string(r.Result)
 }
 
 // document is the object of a case.
@@ -248,9 +272,9 @@ func compareFindings(want []expectedFinding, got []report.Result) []string {
 func (w expectedFinding) is(r report.Result) bool {
 	same := func(want, got string) bool { return want == "" || want == got }
 	return same(w.Policy, r.Policy) && same(w.Rule, r.Rule) && same(w.Check, r.Check) &&
-		same(w.Result, string(r.Result)) && same(w.Container, r.Container) && same(w.Field, r.Field)
+		same(w.Result, testedOutcome(r)) && same(w.Container, r.Container) && same(w.Field, r.Field)
 }
 
 func findingText(r report.Result) string {
-	return fmt.Sprintf("%s of %s/%s (%s) at %s", r.Result, r.Rule, r.Check, r.Policy, r.Field)
+	return fmt.Sprintf("%s of %s/%s (%s) at %s", testedOutcome(r), r.Rule, r.Check, r.Policy, r.Field)
 }

@@ -44,7 +44,7 @@ func TestPolicyTestFailures(t *testing.T) {
 		{"no policy", "cases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, "give either policies, as a list of files, or preset"},
 		{"missing policy", "policies: [none.yaml]\ncases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, "none.yaml: cannot be read"},
 		{"missing object", "preset: baseline\ncases: [{name: a, object: none.yaml, expect: {result: pass}}]\n", 2, "none.yaml: cannot be read"},
-		{"no result", "preset: baseline\ncases: [{name: a, object: pod.yaml}]\n", 2, `cases[0].expect.result: "" is no result; use fail, skip, warn, pass, unmatched`},
+		{"no result", "preset: baseline\ncases: [{name: a, object: pod.yaml}]\n", 2, `cases[0].expect.result: "" is no result; use fail, skip, warn, exempt, pass, unmatched`},
 		{"a name twice", "preset: baseline\ncases: [{name: a, object: pod.yaml, expect: {result: fail}}, {name: a, object: pod.yaml, expect: {result: fail}}]\n", 2, `cases[1].name: "a" is the name of another case too`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

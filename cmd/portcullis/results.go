@@ -52,8 +52,12 @@ func resultOf(d *input.Document, f engine.Finding, skip unanswered) report.Resul
 	if f.Existing {
 		r.Message = "tolerated in this update because it was so before: " + r.Message
 	}
+	if f.Exempt != nil {
+		r.Result, r.Mode, r.Message = report.Skip, string(f.Exempt.Mode), f.Exempt.String()+": "+f.Message
+		r.Exemption = exemptionOf(f.Exempt)
+	}
 	if reason := skip.reason(f); reason != "" {
-		r.Result, r.Message = report.Skip, reason
+		r.Result, r.Message, r.Exemption = report.Skip, reason, nil
 	}
 	return r
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -41,6 +42,9 @@ type serveFlags struct {
 	registries     string
 	lock           string
 	pullSecrets    bool
+	exceptions     []string
+	warning        time.Duration
+	lease          string
 	shutdownDelay  time.Duration
 	logLevel       string
 	logFormat      string
@@ -80,7 +84,10 @@ watches. With --policy the files count instead of the cluster.`,
 	flags.StringVar(&f.secret, "secret", "portcullis-system/portcullis-certificate", "`namespace/name` of the Secret that keeps the self-signed certificate")
 	flags.StringSliceVar(&f.dnsNames, "dns-names", []string{"portcullis.portcullis-system.svc"}, "`names` that the self-signed certificate is for")
 	flags.DurationVar(&f.lifetime, "certificate-lifetime", 90*24*time.Hour, "how long a self-signed certificate is valid; its authority is four times as long. Both are renewed when a third is left")
-	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies that count instead of the cluster's")
+	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies and PolicyExceptions that count instead of the cluster's")
+	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in")
+	flags.DurationVar(&f.warning, "exception-warning", 7*24*time.Hour, "how long before the end of an exception those who apply what it covers are warned, 0 for not at all")
+	flags.StringVar(&f.lease, "lease", "portcullis-system/portcullis", "`namespace/name` of the Lease by which replicas agree on the one that writes the status of PodPolicies")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
 	flags.StringVar(&f.lock, "lock", "", "`file` of digests by tag, as portcullis fix writes it, which go before what registries say; it is read once")
@@ -96,6 +103,7 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	o := webhook.Options{
 		Address: f.address, MetricsAddress: f.metricsAddress, HealthAddress: f.healthAddress,
 		CertDir: f.certDir, ShutdownDelay: f.shutdownDelay, PullSecrets: f.pullSecrets,
+		ExceptionNamespaces: f.exceptions, ExceptionWarning: f.warning,
 	}
 	var errs []error
 	keep := func(err error) {
@@ -109,9 +117,14 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	o.SelfSigned, err = f.certificate()
 	keep(err)
 	if len(f.policies) > 0 {
-		o.Policies, err = policies.LoadFiles(f.policies...)
+		// An exception that has ended since the last start is no reason not to start.
+		terms := policies.ExceptionTerms{Namespaces: f.exceptions, Now: time.Now(), Ended: true}
+		o.Policies, o.Exceptions, err = policies.LoadAll(terms, f.policies...)
 		keep(err)
 	}
+	keep(f.checkExceptions())
+	o.Lease, err = namespacedName("--lease", f.lease)
+	keep(err)
 	if f.preset != noPreset {
 		preset, err := policies.Preset(f.preset)
 		if err != nil {
@@ -141,6 +154,24 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	return o, errors.Join(errs...)
 }
 
+// checkExceptions refuses namespaces that there cannot be: their exceptions would
+// silently not count.
+func (f *serveFlags) checkExceptions() error {
+	var errs []error
+	if len(f.exceptions) == 0 {
+		errs = append(errs, errors.New("reading --exception-namespaces: it is empty; name the namespaces that PolicyExceptions count in"))
+	}
+	for _, namespace := range f.exceptions {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			errs = append(errs, fmt.Errorf("reading --exception-namespaces: %q is not the name of a namespace", namespace))
+		}
+	}
+	if f.warning < 0 {
+		errs = append(errs, fmt.Errorf("reading --exception-warning %s: want no negative duration", f.warning))
+	}
+	return errors.Join(errs...)
+}
+
 // checkAddress reads a host:port, in which port is at least the lowest; 0 alone is
 // an address that is not listened on, where a port of 0 is allowed.
 func checkAddress(flag, address string, lowest uint64) error {
@@ -157,13 +188,21 @@ func checkAddress(flag, address string, lowest uint64) error {
 	return nil
 }
 
+func namespacedName(flag, text string) (types.NamespacedName, error) {
+	namespace, name, ok := strings.Cut(text, "/")
+	if !ok || namespace == "" || name == "" {
+		return types.NamespacedName{}, fmt.Errorf("reading %s %q: want namespace/name", flag, text)
+	}
+	return types.NamespacedName{Namespace: namespace, Name: name}, nil
+}
+
 func (f *serveFlags) certificate() (*webhook.SelfSigned, error) {
 	if !f.selfSigned {
 		return nil, nil
 	}
-	namespace, name, ok := strings.Cut(f.secret, "/")
-	if !ok || namespace == "" || name == "" {
-		return nil, fmt.Errorf("reading --secret %q: want namespace/name", f.secret)
+	secret, err := namespacedName("--secret", f.secret)
+	if err != nil {
+		return nil, err
 	}
 	if len(f.dnsNames) == 0 {
 		return nil, errors.New("reading --dns-names: --self-signed needs at least one name")
@@ -172,7 +211,7 @@ func (f *serveFlags) certificate() (*webhook.SelfSigned, error) {
 		return nil, fmt.Errorf("reading --certificate-lifetime %s: want at least 5s", f.lifetime)
 	}
 	return &webhook.SelfSigned{
-		Secret:        types.NamespacedName{Namespace: namespace, Name: name},
+		Secret:        secret,
 		DNSNames:      f.dnsNames,
 		Configuration: webhook.ConfigurationName,
 		Lifetime:      f.lifetime,

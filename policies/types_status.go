@@ -1,0 +1,42 @@
+package policies
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ReadyCondition is the type of the condition that tells whether a policy is in
+// force as it is written.
+const ReadyCondition = "Ready"
+
+// The reasons of ReadyCondition.
+const (
+	// InForce: the policy is in force as it is written.
+	InForce = "InForce"
+	// LastValidVersionInForce: the policy is invalid, and a former version of it is
+	// in force.
+	LastValidVersionInForce = "LastValidVersionInForce"
+	// Invalid: the policy is invalid, and nothing of it is in force.
+	Invalid = "Invalid"
+)
+
+// PodPolicyStatus is what became of a policy in the cluster.
+type PodPolicyStatus struct {
+	// The generation of the policy that the rest of the status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// How many rules are in force: sections of mutate and of validate.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Rules int32 `json:"rules"`
+
+	// Ready is True for a policy that is in force as it is written, since its
+	// lastTransitionTime. Else the message lists what is wrong and says what is in
+	// force in its place.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}

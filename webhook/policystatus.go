@@ -1,0 +1,126 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+const (
+	// maxConditionMessage bounds a message of a condition, in bytes. The API server
+	// takes 32 KiB, and nobody reads more than a screen.
+	maxConditionMessage = 4 << 10
+	// statusRetry is how long to wait after a status could not be written.
+	statusRetry = 5 * time.Second
+)
+
+// policyStatus writes what became of the PodPolicies of the cluster into their
+// status. One replica does, and only where there is something new to tell, so
+// that policies are not written for ever.
+type policyStatus struct {
+	source *clusterPolicies
+	client client.Client
+	log    *slog.Logger
+}
+
+// lead writes until ctx ends.
+func (s *policyStatus) lead(ctx context.Context) {
+	retry := time.NewTimer(0) // what another replica has left undone
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.source.seen:
+		case <-retry.C:
+		}
+		if err := s.writeAll(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("writing the status of policies; trying again", "err", err)
+			retry.Reset(statusRetry)
+		}
+	}
+}
+
+func (s *policyStatus) writeAll(ctx context.Context) error {
+	current := s.source.current.Load()
+	if current == nil {
+		return nil // a load comes, and tells
+	}
+	var errs []error
+	for name, version := range current.versions {
+		if err := s.write(ctx, name, version); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// write writes one status, if it differs. A policy that has changed or gone since
+// it was read is left alone: it is read again, and its status written then.
+func (s *policyStatus) write(ctx context.Context, name string, version policyVersion) error {
+	var p policies.PodPolicy
+	if err := s.client.Get(ctx, client.ObjectKey{Name: name}, &p); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if p.UID != version.uid || p.Generation != version.generation {
+		return nil
+	}
+	before := p.Status.DeepCopy()
+	p.Status.ObservedGeneration = version.generation
+	p.Status.Rules = int32(version.rules)
+	meta.SetStatusCondition(&p.Status.Conditions, version.ready())
+	if equality.Semantic.DeepEqual(before, &p.Status) {
+		return nil
+	}
+	err := s.client.Status().Update(ctx, &p)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil // what it conflicts with comes by the watch
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status of policy %q: %w", name, err)
+	}
+	return nil
+}
+
+// ready is the condition that a version leads to.
+func (v policyVersion) ready() metav1.Condition {
+	condition := metav1.Condition{Type: policies.ReadyCondition, Status: metav1.ConditionTrue, Reason: policies.InForce, ObservedGeneration: v.generation}
+	if len(v.problems) == 0 {
+		condition.Message = "the policy is in force"
+		return condition
+	}
+	condition.Status, condition.Reason = metav1.ConditionFalse, policies.Invalid
+	instead := "nothing of it is in force"
+	if v.inForce > 0 {
+		condition.Reason = policies.LastValidVersionInForce
+		instead = fmt.Sprintf("its last valid version, generation %d, stays in force", v.inForce)
+	}
+	problems := v.problems.Error()
+	if len(problems) > maxConditionMessage {
+		problems = strings.ToValidUTF8(problems[:maxConditionMessage], "") + "..."
+	}
+	condition.Message = fmt.Sprintf("the policy is invalid, and %s:\n%s", instead, problems)
+	return condition
+}
+
+// addStatus has one replica write the status of policies.
+func (s *server) addStatus(source *clusterPolicies) error {
+	elected, err := newLeader(s.options.Config, s.options.Lease, s.options.Log)
+	if err != nil {
+		return err
+	}
+	status := &policyStatus{source: source, client: s.manager.GetClient(), log: s.options.Log}
+	elected.lead = status.lead
+	return s.manager.Add(elected)
+}
