@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -151,4 +152,27 @@ func lines(t *testing.T, object []byte) []string {
 		t.Fatal(err)
 	}
 	return slices.Collect(strings.Lines(string(text)))
+}
+
+// TestREADMEShowsAnExample holds the diffs in the README to be parts of the golden
+// ones, but for those that have the names of files: these are what a command prints.
+func TestREADMEShowsAnExample(t *testing.T) {
+	golden := ""
+	for name := range examples() {
+		golden += mustRead(t, filepath.Join("..", "examples", name+".diff"))
+	}
+	blocks := regexp.MustCompile("(?s)```diff\n(.*?)```").FindAllStringSubmatch(mustRead(t, filepath.Join("..", "README.md")), -1)
+	found := false
+	for _, block := range blocks {
+		if strings.HasPrefix(block[1], "--- ") {
+			continue
+		}
+		found = true
+		if !strings.Contains(golden, block[1]) {
+			t.Errorf("README.md shows what is in no examples/*.diff:\n%s", block[1])
+		}
+	}
+	if !found {
+		t.Error("got no diff of an example in README.md, want one")
+	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/portcullis-dev/portcullis/image"
@@ -162,9 +163,9 @@ func (p *Plan) Mutate(facts image.Facts) Verdict {
 		default:
 			var r mutate.Recorder
 			v.add(u.match, u.mode, u.apply(&r, in, u.match.Policy))
-			v.Edits = append(v.Edits, u.edits(&r)...)
+			v.Edits = u.edits(v.Edits, &r)
 			if u.imagesOnly {
-				in.facts = alsoPinned(in.facts, r.Edits())
+				in.facts = alsoPinned(in.facts, in.Workload, r.Edits())
 			}
 		}
 	})
@@ -193,23 +194,38 @@ func (p *Plan) watch(v *Verdict, in mutation) {
 		}
 		var r mutate.Recorder
 		v.addExempt(u, u.apply(&r, in, u.match.Policy))
-		v.Proposed = append(v.Proposed, u.edits(&r)...)
+		v.Proposed = u.edits(v.Proposed, &r)
 	})
 }
 
-// alsoPinned adds the facts about references that were written anew.
-func alsoPinned(facts image.Facts, edits []mutate.Edit) image.Facts {
-	if len(edits) == 0 || facts == nil {
-		return facts
+// alsoPinned adds what is known of tags under the references that run: those that
+// were written anew, and those of which a refresh has found that the tag still stands
+// for the same, or has found nothing out.
+func alsoPinned(facts image.Facts, w *pod.Workload, edits []mutate.Edit) image.Facts {
+	all, copied := facts, false
+	add := func(pinned, asked string) {
+		_, digest, _ := strings.Cut(pinned, "@")
+		fact, ok := facts[asked]
+		if _, known := all[pinned]; known || !ok || digest == "" {
+			return
+		}
+		if fact.Digest != digest && (fact.Digest != "" || fact.Err == nil) {
+			return // of something else
+		}
+		if !copied {
+			all, copied = maps.Clone(facts), true
+		}
+		all[pinned] = fact
 	}
-	all := maps.Clone(facts)
 	for _, e := range edits {
 		old, _ := e.Old.(string)
 		pinned, _ := e.New.(string)
 		tag, _, _ := strings.Cut(old, "@")
-		if fact, ok := facts[tag]; ok && fact.Digest != "" && strings.HasSuffix(pinned, "@"+fact.Digest) {
-			all[pinned] = fact
-		}
+		add(pinned, tag)
+	}
+	for i := range w.Images() {
+		tag, _, _ := strings.Cut(*i.Reference, "@")
+		add(*i.Reference, tag)
 	}
 	return all
 }
@@ -225,13 +241,16 @@ type use struct {
 	exempt *Exemption
 }
 
-// edits are what a recorder holds, in the name of the policy.
-func (u use) edits(r *mutate.Recorder) []Edit {
-	edits := make([]Edit, len(r.Edits()))
-	for i, e := range r.Edits() {
-		edits[i] = Edit{Edit: e, Policy: u.match.Policy.Name, Mode: u.mode, Exempt: u.exempt}
+// edits adds what a recorder holds, in the name of the policy.
+func (u use) edits(all []Edit, r *mutate.Recorder) []Edit {
+	made := r.Edits()
+	if free := cap(all) - len(all); free < len(made) {
+		all = slices.Grow(all, len(mutators)*len(made))
 	}
-	return edits
+	for _, e := range made {
+		all = append(all, Edit{Edit: e, Policy: u.match.Policy.Name, Mode: u.mode, Exempt: u.exempt})
+	}
+	return all
 }
 
 // eachMutator visits what may change the workload: each mutator, and for each

@@ -145,6 +145,60 @@ spec: {template: {metadata: {labels: {version: "%s"}}, spec: {containers: [{name
 	}
 }
 
+// TestRestartOfWhatIsStillTheSame holds that a restart which finds the digest that it
+// has, or finds nothing out, knows as much about the image as one that finds another.
+func TestRestartOfWhatIsStillTheSame(t *testing.T) {
+	const policy = `apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: p}
+spec: {mutate: {digests: {}, logging: {terminationMessagePolicy: Unchanged}}}
+`
+	const object = `apiVersion: apps/v1
+kind: Deployment
+metadata: {annotations: {portcullis.dev/pinned: "app=%s"}}
+spec: {template: {metadata: {annotations: {kubectl.kubernetes.io/restartedAt: "%s"}}, spec: {containers: [{name: app, image: "app:1@%s"}]}}}
+`
+	python := linuxImage(image.Platform{Env: []string{"PYTHON_VERSION=3.12.4"}})
+	away := image.Fact{Err: &image.Error{Reason: image.Timeout, Image: "app:1", Host: "docker.io"}}
+	at := func(restart string) *pod.Workload {
+		return decode(t, fmt.Sprintf(object, python.Digest[len("sha256:"):][:12], restart, python.Digest))
+	}
+	for _, test := range []struct {
+		name     string
+		fact     image.Fact
+		edits    int
+		findings []string
+	}{
+		{name: "the same", fact: python, edits: 1},
+		{name: "the registry is away", fact: away, findings: []string{
+			`Warn: p: digests: container "app": spec.template.spec.containers[0].image is "app:1@` + python.Digest + `": it cannot be pinned to a digest: image "app:1" cannot be looked up: registry "docker.io" did not answer in time. Fix: add its digest (@sha256:...).`,
+			`Warn: p: logging: container "app": spec.template.spec.containers[0].image is "app:1@` + python.Digest + `": no variable is set for what it runs, since that is not known: image "app:1" cannot be looked up: registry "docker.io" did not answer in time. Fix: set the variables of its runtime in env.`,
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := plan(t, compile(t, policy), Review{Workload: at("2026-01-02T00:00:00Z"), Old: at("2026-01-01T00:00:00Z")})
+			facts := image.Facts{}
+			for _, need := range p.MutationNeeds() {
+				if need.Image != "app:1" || !need.Fresh {
+					t.Fatalf("got need %+v, want the tag alone, asked for anew", need)
+				}
+				facts[need.Image] = test.fact
+			}
+			v := p.Mutate(facts)
+			if len(v.Edits) != test.edits {
+				t.Errorf("got edits %v, want %d", texts(v.Edits), test.edits)
+			}
+			var findings []string
+			for _, f := range v.Findings {
+				findings = append(findings, string(f.Mode)+": "+f.String())
+			}
+			if diff := cmp.Diff(test.findings, findings); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestNeedsOfManyContainers bounds what one object can cost: the number of its
 // containers may not count twice.
 func TestNeedsOfManyContainers(t *testing.T) {

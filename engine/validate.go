@@ -151,8 +151,11 @@ const maxValue = 200
 func Quote(value any) string { return shorten(encode(value)) }
 
 func encode(value any) string {
-	if text, ok := value.(string); ok {
-		return strconv.Quote(text)
+	switch v := value.(type) {
+	case string:
+		return strconv.Quote(v)
+	case bool:
+		return strconv.FormatBool(v)
 	}
 	data, err := json.Marshal(value)
 	if err != nil {

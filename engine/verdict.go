@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/portcullis-dev/portcullis/mutate"
 	"github.com/portcullis-dev/portcullis/pod"
@@ -163,14 +164,26 @@ func (f Finding) String() string {
 
 // String is the edit in one line: policy, rule, container, field, value and what
 // it derives from.
-func (e Edit) String() string {
-	verb := "is"
-	if e.Mode != policies.ModeEnforce {
-		verb = "would be"
-	}
-	container := ""
+func (e Edit) String() string { return string(e.Append(nil)) }
+
+// Append appends String to b. The audit log gets all edits of all reviews.
+func (e Edit) Append(b []byte) []byte {
+	b = append(b, e.Policy...)
+	b = append(b, ": "...)
+	b = append(b, e.Rule...)
+	b = append(b, ": "...)
 	if e.Container != "" {
-		container = fmt.Sprintf("container %q: ", e.Container)
+		b = append(b, "container "...)
+		b = strconv.AppendQuote(b, e.Container)
+		b = append(b, ": "...)
 	}
-	return fmt.Sprintf("%s: %s: %s%s %s set to %s, from %s", e.Policy, e.Rule, container, e.Path, verb, Quote(e.New), e.Evidence)
+	b = append(b, e.Path.String()...)
+	if e.Mode == policies.ModeEnforce {
+		b = append(b, " is set to "...)
+	} else {
+		b = append(b, " would be set to "...)
+	}
+	b = append(b, Quote(e.New)...)
+	b = append(b, ", from "...)
+	return append(b, e.Evidence...)
 }

@@ -58,13 +58,13 @@ func Digests(r *Recorder, s Scope, facts image.Facts) []pod.Finding {
 		fact := facts[t.asked]
 		switch {
 		case t.sticky != "":
-			r.SetImage(t.Image, t.tag.Pin(t.sticky), pinReason(t.Image, "what it was before the update"))
+			r.SetImage(t.Image, t.pin(t.sticky, fact), pinReason(t.Image, "what it was before the update"))
 		case fact.Digest == "":
 			f := notPinned(t.Image, fact.Err)
 			f.Advisory, f.Before = t.digest != "", t.before
 			findings = append(findings, f)
 		case fact.Digest != t.digest:
-			r.SetImage(t.Image, t.tag.Pin(fact.Digest), pinReason(t.Image, "its registry"))
+			r.SetImage(t.Image, t.pin(fact.Digest, fact), pinReason(t.Image, "its registry"))
 			resolved[t.Name] = true
 		}
 	}
@@ -92,7 +92,7 @@ func (s Scope) Pinned() map[string][]string {
 	for _, t := range s.targets() {
 		asked := t.asked
 		if t.sticky != "" {
-			asked = t.tag.Pin(t.sticky)
+			asked = t.pin(t.sticky, image.Fact{})
 		}
 		written := *t.Reference
 		if pair := [2]string{written, asked}; !seen[pair] {
@@ -164,11 +164,20 @@ func templateAnnotations(w *pod.Workload) map[string]string {
 // target is an image to pin.
 type target struct {
 	pod.Image
-	asked  string          // the reference without a digest, as written
-	tag    image.Reference // the same, parsed; zero where a kubelet could not parse it
-	digest string          // what it is pinned to already, in a refresh
-	sticky string          // the digest that the same place had for the same tag, unless a refresh is asked for
-	before bool            // whether the same place had the same reference, unpinned
+	asked  string // the reference without a digest, as written
+	digest string // what it is pinned to already, in a refresh
+	sticky string // the digest that the same place had for the same tag, unless a refresh is asked for
+	before bool   // whether the same place had the same reference, unpinned
+}
+
+// pin is the reference with a digest. Who has found out the digest has read the
+// reference already, which is half of what a mutation costs.
+func (t target) pin(digest string, fact image.Fact) string {
+	if fact.Reference.String() == t.asked {
+		return fact.Reference.Pin(digest)
+	}
+	tag, _ := image.ParseReference(t.asked)
+	return tag.Pin(digest)
 }
 
 // targets are the images to pin: those without a digest and, when a refresh is
@@ -197,14 +206,13 @@ func (s Scope) targets() []target {
 			}
 		}
 		t.digest = digest
-		t.tag, _ = image.ParseReference(t.asked)
 		if t.digest != "" && !strings.Contains(t.asked[strings.LastIndexByte(t.asked, '/')+1:], ":") {
 			continue // a digest without a tag stands for nothing else
 		}
 		old, existed := before[place(i)]
 		t.before = existed && old == *i.Reference
 		if existed && !refreshed {
-			t.sticky = stickyDigest(old, t.tag)
+			t.sticky = stickyDigest(old, t.asked)
 		}
 		if s.StickyOnly && t.sticky == "" {
 			continue
@@ -232,12 +240,13 @@ func place(i pod.Image) string {
 
 // stickyDigest is the digest of an old reference, if it is one of the same
 // repository and tag.
-func stickyDigest(old string, tag image.Reference) string {
-	if !strings.Contains(old, "@") || tag == (image.Reference{}) {
+func stickyDigest(old, asked string) string {
+	if !strings.Contains(old, "@") {
 		return ""
 	}
-	ref, err := image.ParseReference(old)
-	if err != nil || ref.Name() != tag.Name() || ref.Tag() != tag.Tag() {
+	tag, err1 := image.ParseReference(asked)
+	ref, err2 := image.ParseReference(old)
+	if err1 != nil || err2 != nil || ref.Name() != tag.Name() || ref.Tag() != tag.Tag() {
 		return ""
 	}
 	return ref.Digest()

@@ -42,6 +42,10 @@ type Recorder struct{ edits []Edit }
 func (r *Recorder) Edits() []Edit { return r.edits }
 
 func (r *Recorder) record(e pod.Edit, why Reason) {
+	if r.edits == nil {
+		const usual = 8 // of one mutator to one workload
+		r.edits = make([]Edit, 0, usual)
+	}
 	r.edits = append(r.edits, Edit{Edit: e, Reason: why})
 }
 

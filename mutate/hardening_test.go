@@ -1,6 +1,8 @@
 package mutate
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // hardeningFacts are images by what their USER is.
@@ -332,4 +335,28 @@ func BenchmarkHarden(b *testing.B) {
 			Harden(&r, w, s, facts)
 		}
 	})
+}
+
+// TestFieldsInDocs holds the table of docs/hardening.md to the fields that there are,
+// and to those that are set by default.
+func TestFieldsInDocs(t *testing.T) {
+	data, err := os.ReadFile("../docs/hardening.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Za-z]+)` \\| (on|off) \\|").FindAllStringSubmatch(string(data), -1) {
+		got = append(got, row[1]+" "+row[2])
+	}
+	byDefault := compile(t, "{hardening: {}}").Hardening
+	for _, field := range policies.HardeningFields() {
+		state := "off"
+		if byDefault.Sets(field) {
+			state = "on"
+		}
+		want = append(want, string(field)+" "+state)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields (-policies +docs/hardening.md):\n%s", diff)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -138,7 +139,7 @@ func (l logger) evidence(r policies.Runtime) string {
 	if r.By != "" {
 		by = r.By
 	}
-	return fmt.Sprintf("the catalog entry %s, by %s of image %q", r.Name, by, l.container.Image)
+	return "the catalog entry " + r.Name + ", by " + by + " of image " + strconv.Quote(l.container.Image)
 }
 
 func (l logger) unknown(err error) *pod.Finding {

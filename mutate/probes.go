@@ -146,7 +146,7 @@ func (p prober) wants() wanted {
 
 // derive asks the sources for what the container is, one after the other.
 func (p prober) derive(wants wanted, facts image.Facts) (proposal, *pod.Finding) {
-	if found, ok := p.fromCatalog(); ok {
+	if found, ok := p.fromCatalog(facts[p.container.Image]); ok {
 		return found, nil
 	}
 	if !p.container.LongRunning() {
@@ -163,15 +163,19 @@ func (p prober) derive(wants wanted, facts image.Facts) (proposal, *pod.Finding)
 	return proposal{}, nil
 }
 
-// fromCatalog reports whether the catalog knows the image. A startup probe comes
-// under the same condition as a liveness probe.
-func (p prober) fromCatalog() (found proposal, ok bool) {
-	if !p.settings.Uses(policies.ProbeFromCatalog) || p.container.Image == "" {
+// fromCatalog reports whether the catalog knows the image, whose reference a fact
+// about it has read already. A startup probe comes under the same condition as a
+// liveness probe.
+func (p prober) fromCatalog(fact image.Fact) (found proposal, ok bool) {
+	if !p.settings.Uses(policies.ProbeFromCatalog) || p.container.Image == "" || !p.settings.Catalog.MayKnow(p.container.Container) {
 		return found, false
 	}
-	ref, err := image.ParseReference(p.container.Image)
-	if err != nil {
-		return found, false
+	ref := fact.Reference
+	if ref == (image.Reference{}) {
+		var err error
+		if ref, err = image.ParseReference(p.container.Image); err != nil {
+			return found, false
+		}
 	}
 	set, evidence, ok := p.settings.Catalog.Find(ref.Name(), p.container.Container)
 	if !p.settings.MayRestart(policies.ProbeFromCatalog) {
@@ -193,7 +197,7 @@ func (p prober) asksImage() bool {
 	if !wants.any() || !p.wantsHealthcheck(wants) {
 		return false
 	}
-	_, known := p.fromCatalog()
+	_, known := p.fromCatalog(image.Fact{})
 	return !known
 }
 

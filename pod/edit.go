@@ -3,6 +3,7 @@ package pod
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,11 +20,33 @@ type Edit struct {
 	New any
 }
 
-// operation is one operation of a JSON Patch (RFC 6902).
+// operation is one operation of a JSON Patch (RFC 6902). A remove has no value.
 type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value,omitzero"`
+	op, path string
+	value    any
+}
+
+// append writes the operation. Most values are short texts, which need no encoder.
+func (o operation) append(patch []byte) ([]byte, error) {
+	patch = append(append(patch, `{"op":"`...), o.op...)
+	patch = append(patch, `","path":`...)
+	patch, err := jsontext.AppendQuote(patch, o.path)
+	if err != nil || o.value == nil {
+		return append(patch, '}'), err
+	}
+	patch = append(patch, `,"value":`...)
+	switch v := o.value.(type) {
+	case string:
+		patch, err = jsontext.AppendQuote(patch, v)
+	case bool:
+		patch = strconv.AppendBool(patch, v)
+	default:
+		// API types leave zero values out by the rules of encoding/json.
+		var value []byte
+		value, err = json.Marshal(v, json.Deterministic(true), jsonv1.OmitEmptyWithLegacySemantics(true))
+		patch = append(patch, value...)
+	}
+	return append(patch, '}'), err
 }
 
 // Patch writes edits as a JSON Patch for the raw object they were made for.
@@ -34,24 +57,31 @@ func Patch(raw []byte, edits []Edit) ([]byte, error) {
 	if len(edits) == 0 {
 		return nil, nil
 	}
-	p := patcher{raw: raw, operations: make([]operation, 0, len(edits))}
+	p := patcher{object: index{raw: raw}, operations: make([]operation, 0, len(edits))}
 	for _, e := range edits {
 		if err := p.edit(e); err != nil {
 			return nil, err
 		}
 	}
-	// API types leave zero values out by the rules of encoding/json.
-	patch, err := json.Marshal(p.operations, json.Deterministic(true), jsonv1.OmitEmptyWithLegacySemantics(true))
-	if err != nil {
-		return nil, fmt.Errorf("writing the patch: %w", err)
+	const usual = 128 // bytes of an operation
+	patch := append(make([]byte, 0, usual*len(p.operations)), '[')
+	for i, o := range p.operations {
+		if i > 0 {
+			patch = append(patch, ',')
+		}
+		var err error
+		if patch, err = o.append(patch); err != nil {
+			return nil, fmt.Errorf("writing the patch: %w", err)
+		}
 	}
-	return patch, nil
+	return append(patch, ']'), nil
 }
 
 type patcher struct {
-	raw        []byte
-	object     any             // raw, read as far as fields are added; see expand
-	made       map[string]bool // pointers of the objects that operations make
+	object index
+	// made are the objects that operations make, by pointer, and nil for each other
+	// value that they set: nothing reaches into those but to append.
+	made       map[string]map[string]any
 	operations []operation
 }
 
@@ -59,131 +89,75 @@ func (p *patcher) edit(e Edit) error {
 	switch {
 	case e.New == nil:
 		p.append("remove", e.Path.Pointer(), nil)
-		return nil
 	case e.Old != nil:
 		p.append("replace", e.Path.Pointer(), e.New)
-		return nil
-	}
-	if p.object == nil {
-		var err error
-		if p.object, err = expand(jsontext.Value(p.raw)); err != nil {
-			return fmt.Errorf("reading the object to patch: %w", fieldError(err))
+	default:
+		if err := p.add(e); err != nil {
+			return fmt.Errorf("reading the object to patch: %w", err)
 		}
 	}
-	return p.add(e)
+	return nil
 }
 
 func (p *patcher) append(op, pointer string, value any) {
-	p.operations = append(p.operations, operation{Op: op, Path: pointer, Value: value})
+	p.operations = append(p.operations, operation{op, pointer, value})
 }
 
 // add sets a field that was not there. The first missing object on the way to it
 // becomes an operation of its own; a later field inside that object joins it. An
 // element goes to the end of its list, which is there.
 func (p *patcher) add(e Edit) error {
-	parts := tokens(e.Path.Pointer())
-	last := len(parts) - 1
-	at := p.object
-	pointer := ""
-	for i, part := range parts[:last] {
-		next, err := child(at, part)
-		if err != nil {
-			return fmt.Errorf("reading the object to patch: %w", fieldError(err))
-		}
-		pointer += "/" + escape(part)
-		if next != nil {
-			at = next
+	pointer := e.Path.Pointer()
+	if p.made == nil {
+		p.made = map[string]map[string]any{}
+	}
+	last := strings.LastIndexByte(pointer, '/')
+	for end := 1; end <= last; end++ {
+		if pointer[end] != '/' {
 			continue
 		}
-		value := e.New
-		for j := last; j > i; j-- {
-			value = map[string]any{parts[j]: value}
+		parent := pointer[:end]
+		object, made := p.made[parent]
+		if made && object == nil {
+			continue // a list that an operation has set
 		}
-		setChild(at, part, value)
-		if !p.inside(pointer) {
-			p.append("add", pointer, value)
-			p.make(pointer)
+		if !made {
+			found, err := p.object.has(parent)
+			if err != nil {
+				return err
+			}
+			if found {
+				continue
+			}
+			object = map[string]any{}
+			p.made[parent] = object
+			p.append("add", parent, object)
+		}
+		if !join(object, tokens(pointer[end:]), e.New) {
+			p.append("add", pointer, e.New)
 		}
 		return nil
 	}
-	setChild(at, parts[last], e.New)
-	if !p.inside(e.Path.Pointer()) {
-		p.append("add", e.Path.Pointer(), e.New)
-	}
+	p.made[pointer] = nil
+	p.append("add", pointer, e.New)
 	return nil
 }
 
-// make notes an object that an operation makes.
-func (p *patcher) make(pointer string) {
-	if p.made == nil {
-		p.made = map[string]bool{}
-	}
-	p.made[pointer] = true
-}
-
-// inside reports whether an earlier operation makes an object around pointer. What
-// it asks about is as many objects as the pointer is deep, however many were made.
-func (p *patcher) inside(pointer string) bool {
-	for i := len(pointer) - 1; i > 0 && len(p.made) > 0; i-- {
-		if pointer[i] == '/' && p.made[pointer[:i]] {
-			return true
+// join sets a field of an object that is being made, and makes the objects on the
+// way to it. It does not reach into a list that was set there.
+func join(object map[string]any, path []string, value any) bool {
+	last := len(path) - 1
+	for _, token := range path[:last] {
+		switch next := object[token].(type) {
+		case map[string]any:
+			object = next
+		case nil:
+			made := map[string]any{}
+			object[token], object = made, made
+		default:
+			return false
 		}
 	}
-	return false
-}
-
-// child is the value at a token, nil where there is none.
-func child(parent any, token string) (any, error) {
-	switch p := parent.(type) {
-	case map[string]any:
-		value, err := expand(p[token])
-		if value != nil {
-			p[token] = value
-		}
-		return value, err
-	case []any:
-		i, err := strconv.Atoi(token)
-		if err != nil || i < 0 || i >= len(p) {
-			return nil, nil
-		}
-		p[i], err = expand(p[i])
-		return p[i], err
-	}
-	return nil, nil
-}
-
-// expand reads one level of JSON. What lies deeper stays raw until somebody goes
-// there: a patch touches little of an object.
-func expand(value any) (any, error) {
-	raw, ok := value.(jsontext.Value)
-	if !ok {
-		return value, nil
-	}
-	switch raw.Kind() {
-	case '{':
-		var fields map[string]jsontext.Value
-		err := json.Unmarshal(raw, &fields)
-		object := make(map[string]any, len(fields))
-		for name, field := range fields {
-			object[name] = field
-		}
-		return object, err
-	case '[':
-		var elements []jsontext.Value
-		err := json.Unmarshal(raw, &elements)
-		list := make([]any, len(elements))
-		for i, element := range elements {
-			list[i] = element
-		}
-		return list, err
-	case 'n':
-		return nil, nil
-	}
-	return raw, nil
-}
-
-func setChild(parent any, token string, value any) {
-	if p, ok := parent.(map[string]any); ok {
-		p[token] = value
-	}
+	object[path[last]] = value
+	return true
 }

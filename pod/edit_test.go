@@ -66,6 +66,16 @@ func TestPatch(t *testing.T) {
 				`"env":[{"name":"A","value":"1"},{"name":"B"}]}]}}`,
 		},
 		{
+			name: "an element is appended to a list that is made with the object around it",
+			edits: []Edit{
+				{Path: spec.Child("new").Child("list"), New: []int{1}},
+				{Path: spec.Child("new").Child("list").Index(1), New: 2},
+				{Path: spec.Child("new").Child("other"), New: 3},
+			},
+			patch: `[{"op":"add","path":"/spec/new","value":{"list":[1],"other":3}},{"op":"add","path":"/spec/new/list/1","value":2}]`,
+			want:  `{"future":{"kept":1},"metadata":{"annotations":{"a/b":"1"}},"spec":{"new":{"list":[1,2],"other":3},"containers":[{"name":"c","image":"i","later":[1]}]}}`,
+		},
+		{
 			name:  "a probe is written as the API server writes it",
 			edits: []Edit{{Path: container.Child("readinessProbe"), New: probe}},
 			patch: `[{"op":"add","path":"/spec/containers/0/readinessProbe","value":{"httpGet":{"path":"/","port":"http"},"periodSeconds":5}}]`,
@@ -100,7 +110,7 @@ func TestPatch(t *testing.T) {
 
 func TestPatchOfBrokenObject(t *testing.T) {
 	_, err := Patch([]byte(`{"spec":`), []Edit{{Path: Path{}.Child("spec").Child("x"), New: 1}})
-	if err == nil || err.Error() != "reading the object to patch: spec: unexpected EOF" {
+	if err == nil || err.Error() != "reading the object to patch: unexpected EOF" {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -64,10 +64,20 @@ func (k Kind) APIVersion() string {
 }
 
 // Template is the path of the pod template; the zero Path for a Pod.
-func (k Kind) Template() Path {
-	var p Path
-	for _, name := range k.template {
-		p = p.Child(name)
+func (k Kind) Template() Path { return templates[k.Name] }
+
+// templates are the paths of the kinds' templates, specs those of their pod specs.
+// Neither is ever changed: each edit and each finding begins with one.
+var templates, specs = paths()
+
+func paths() (templates, specs map[string]Path) {
+	templates, specs = map[string]Path{}, map[string]Path{}
+	for _, k := range kinds {
+		var p Path
+		for _, name := range k.template {
+			p = p.Child(name)
+		}
+		templates[k.Name], specs[k.Name] = p, p.Child("spec")
 	}
-	return p
+	return templates, specs
 }

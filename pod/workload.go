@@ -9,6 +9,7 @@ package pod
 
 import (
 	"iter"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,7 +50,7 @@ func (w *Workload) DisplayName() string {
 func (w *Workload) TemplatePath() Path { return w.Kind.Template() }
 
 // SpecPath is the path of the pod spec: spec.template.spec for a Deployment.
-func (w *Workload) SpecPath() Path { return w.Kind.Template().Child("spec") }
+func (w *Workload) SpecPath() Path { return specs[w.Kind.Name] }
 
 // DeepCopy returns a copy that shares nothing with w.
 func (w *Workload) DeepCopy() *Workload {
@@ -92,7 +93,8 @@ func (c Container) Path() Path {
 	case Ephemeral:
 		list = "ephemeralContainers"
 	}
-	return c.workload.SpecPath().Child(list).Index(c.Index)
+	spec, n := c.workload.SpecPath(), strconv.Itoa(c.Index)
+	return Path{text: spec.text + "." + list + "[" + n + "]", pointer: spec.pointer + "/" + list + "/" + n}
 }
 
 // Containers iterates over every container: init containers, containers,

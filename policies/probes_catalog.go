@@ -18,6 +18,11 @@ type ProbeCatalog struct {
 	globs   []probeGlob    // in the order of their entries
 	// restarts marks a catalog with a liveness or startup probe in it.
 	restarts bool
+	// ports are those that entries ask for; anyPort marks a catalog with an entry that asks for none.
+	ports   []int32
+	anyPort bool
+	// lastParts are the last parts of the names in exact.
+	lastParts map[string]bool
 }
 
 type probeEntry struct {
@@ -36,6 +41,20 @@ type probeGlob struct {
 
 // Restarts tells whether any entry has a liveness or a startup probe.
 func (c *ProbeCatalog) Restarts() bool { return c.restarts }
+
+// MayKnow tells whether an entry can count for the container: one that is shipped wants a port that it declares, and one without a glob the
+// last part of its image's name. To read the whole reference costs more than a review has to spare.
+func (c *ProbeCatalog) MayKnow(container *corev1.Container) bool {
+	ofPort := func(p corev1.ContainerPort) bool { return slices.Contains(c.ports, p.ContainerPort) }
+	return (c.anyPort || slices.ContainsFunc(container.Ports, ofPort)) && (len(c.globs) > 0 || c.lastParts[lastPart(container.Image)])
+}
+
+// lastPart is the last part of an image's name: nginx of docker.io/library/nginx:1.27.
+func lastPart(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	image, _, _ = strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
+	return image
+}
 
 // Find returns the probes of a container whose image has the given canonical name, and what they derive from, to be read after "from". What is
 // returned is shared: copy it before it is changed.
@@ -79,6 +98,10 @@ func (c *ProbeCatalog) add(e probeEntry, patterns []ImagePattern) {
 	index := len(c.entries)
 	c.entries = append(c.entries, e)
 	c.restarts = c.restarts || e.Liveness != nil || e.Startup != nil
+	c.anyPort = c.anyPort || e.port == 0
+	if !slices.Contains(c.ports, e.port) {
+		c.ports = append(c.ports, e.port)
+	}
 	for _, pattern := range patterns {
 		if strings.Contains(pattern.text, "*") {
 			c.globs = append(c.globs, probeGlob{pattern, index})
@@ -86,13 +109,14 @@ func (c *ProbeCatalog) add(e probeEntry, patterns []ImagePattern) {
 		}
 		if _, known := c.exact[pattern.text]; !known {
 			c.exact[pattern.text] = index
+			c.lastParts[lastPart(pattern.text)] = true
 		}
 	}
 }
 
 // probeCatalog takes in the policy's entries and, if it asks for them, those that are shipped.
 func (b *builder) probeCatalog(path *field.Path, probes *ProbeInjection) *ProbeCatalog {
-	catalog := &ProbeCatalog{exact: map[string]int{}}
+	catalog := &ProbeCatalog{exact: map[string]int{}, lastParts: map[string]bool{}}
 	at := path.Child("catalog")
 	if b.atMost(at, len(probes.Catalog), 128) {
 		for i := range probes.Catalog {

@@ -198,3 +198,53 @@ func probeCatalogCases() []validationCase {
 		},
 	}
 }
+
+// TestMayKnow holds that whatever a catalog finds it may know, however the image is
+// written, and that little else is read.
+func TestMayKnow(t *testing.T) {
+	compiled := func(spec string) *ProbeCatalog {
+		t.Helper()
+		list, err := Load([]byte("apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {probes: "+spec+"}}\n"), "test.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := Compile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set.Matching(nil, Target{Namespace: "web", Kind: "Pod"})[0].Policy.Probes.Catalog
+	}
+	const probe = "readiness: {tcpSocket: {port: 80}}"
+	for _, test := range []struct {
+		spec, image string
+		port        int32
+		want        bool
+	}{
+		{"{}", "postgres", 5432, true},
+		{"{}", "library/postgres:17", 5432, true},
+		{"{}", "docker.io/library/postgres:17@sha256:" + strings.Repeat("0", 64), 5432, true},
+		{"{}", "localhost:5000/postgres", 5432, true},
+		{"{}", "postgres:17", 0, false},
+		{"{}", "postgres:17", 81, false},
+		{"{}", "shop/web:17", 5432, false},
+		{"{}", "localhost:5432", 5432, false},
+		{"{catalog: [{images: [registry.example.com/shop/web], " + probe + "}]}", "registry.example.com/shop/web:1", 0, true},
+		{"{catalog: [{images: [registry.example.com/shop/web], " + probe + "}]}", "registry.example.com/shop/api:1", 0, false},
+		{"{catalog: [{images: ['registry.example.com/shop/*'], " + probe + "}]}", "registry.example.com/shop/api:1", 0, true},
+		{"{defaultCatalog: Exclude}", "postgres:17", 5432, false},
+	} {
+		container := &corev1.Container{Image: test.image, Ports: []corev1.ContainerPort{{ContainerPort: test.port}}}
+		if got := compiled(test.spec).MayKnow(container); got != test.want {
+			t.Errorf("%s, image %s, port %d: got %v, want %v", test.spec, test.image, test.port, got, test.want)
+		}
+	}
+	catalog := compiled("{}")
+	for name := range catalog.exact {
+		for _, port := range catalog.ports {
+			container := &corev1.Container{Image: name, Ports: []corev1.ContainerPort{{ContainerPort: port}}}
+			if _, _, found := catalog.Find(name, container); found && !catalog.MayKnow(container) {
+				t.Errorf("image %s, port %d: is found and may not be known", name, port)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -236,25 +237,33 @@ func auditAnnotations(v engine.Verdict) map[string]string {
 	annotations := map[string]string{}
 	counting, exempt := byExemption(v.Findings)
 	if len(counting) > 0 {
-		annotations["findings"] = joined(counting, func(f engine.Finding) string { return string(f.Mode) + ": " + f.String() })
+		annotations["findings"] = joined(counting, func(b []byte, f engine.Finding) []byte {
+			return append(b, string(f.Mode)+": "+f.String()...)
+		})
 	}
 	if len(exempt) > 0 {
-		annotations["exempt"] = joined(exempt, func(f engine.Finding) string { return f.Exempt.String() + ": " + f.String() })
+		annotations["exempt"] = joined(exempt, func(b []byte, f engine.Finding) []byte {
+			return append(b, f.Exempt.String()+": "+f.String()...)
+		})
 	}
 	if unused := engine.NotNeeded(v); len(unused) > 0 {
-		annotations["exceptions-not-needed"] = joined(unused, (*policies.CompiledException).String)
+		annotations["exceptions-not-needed"] = joined(unused, func(b []byte, e *policies.CompiledException) []byte {
+			return append(b, e.String()...)
+		})
 	}
 	if len(v.Edits) > 0 {
-		annotations["edits"] = joined(v.Edits, engine.Edit.String)
+		annotations["edits"] = joined(v.Edits, appendEdit)
 	}
 	if len(v.Proposed) > 0 {
-		annotations["proposed-edits"] = joined(v.Proposed, engine.Edit.String)
+		annotations["proposed-edits"] = joined(v.Proposed, appendEdit)
 	}
 	if v.LabelError != nil {
 		annotations["namespace-labels-error"] = v.LabelError.Error()
 	}
 	return annotations
 }
+
+func appendEdit(b []byte, e engine.Edit) []byte { return e.Append(b) }
 
 // byExemption parts the findings that count from those that an exception covers.
 func byExemption(findings []engine.Finding) (counting, exempt []engine.Finding) {
@@ -268,15 +277,16 @@ func byExemption(findings []engine.Finding) (counting, exempt []engine.Finding) 
 	return counting, exempt
 }
 
-func joined[T any](list []T, text func(T) string) string {
-	var b strings.Builder
+// joined are lines, as many as the annotation holds.
+func joined[T any](list []T, line func(b []byte, e T) []byte) string {
+	const usual = 256 // bytes of a line
+	b := make([]byte, 0, min(len(list)*usual, maxAnnotation+usual))
 	for i, e := range list {
-		line := text(e)
-		if b.Len()+len(line) > maxAnnotation {
-			fmt.Fprintf(&b, "and %d more", len(list)-i)
-			break
+		begin := len(b)
+		if b = line(b, e); len(b) > maxAnnotation {
+			return string(fmt.Appendf(b[:begin], "and %d more", len(list)-i))
 		}
-		b.WriteString(line + "\n")
+		b = append(b, '\n')
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return string(bytes.TrimSuffix(b, []byte("\n")))
 }

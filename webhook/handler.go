@@ -1,10 +1,10 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -20,6 +20,9 @@ const (
 	// maxBody bounds a review, in bytes. An update of an object close to etcd's
 	// limit of 1.5 MiB comes with the old object and managed fields of both.
 	maxBody = 7 << 20
+	// usualBody bounds what is set aside for a body because of what its sender says
+	// of its length, in bytes.
+	usualBody = 64 << 10
 	// maxBodies bounds the reviews that are read and judged at once, in bytes.
 	// What comes on top waits, for as long as its deadline lets it.
 	maxBodies = 64 << 20
@@ -117,7 +120,9 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]by
 	if err != nil || media != "application/json" {
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("got content type %q, want application/json", r.Header.Get("Content-Type"))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var buffer bytes.Buffer
+	buffer.Grow(int(min(max(r.ContentLength, 0), usualBody)) + bytes.MinRead)
+	_, err = buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -127,7 +132,7 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]by
 	}
 	// Only now: what is left of a refused body is read by the server, and has to end.
 	_ = connection.SetReadDeadline(time.Time{})
-	return body, 0, nil
+	return buffer.Bytes(), 0, nil
 }
 
 // deadline is how long a review may take, from the timeout that the API server

@@ -387,7 +387,7 @@ func TestDraining(t *testing.T) {
 
 func TestAnnotationsAreBounded(t *testing.T) {
 	list := strings.Split(strings.Repeat("a finding of some length;", 1000), ";")
-	got := joined(list, func(s string) string { return s })
+	got := joined(list, func(b []byte, s string) []byte { return append(b, s...) })
 	if len(got) > maxAnnotation+20 || !strings.HasSuffix(got, " more") {
 		t.Errorf("got %d bytes ending in %q, want at most %d ending in how many more", len(got), got[len(got)-20:], maxAnnotation)
 	}

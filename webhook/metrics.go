@@ -7,6 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/portcullis-dev/portcullis/engine"
+	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // metrics are the figures about admission. Every label has a short, bounded list
@@ -15,6 +16,7 @@ type metrics struct {
 	reviews  *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	findings *prometheus.CounterVec
+	edits    *prometheus.CounterVec
 	rejected *prometheus.CounterVec
 	panics   prometheus.Counter
 	policies prometheus.Gauge
@@ -38,6 +40,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "portcullis_admission_findings_total",
 			Help: "Findings in answered reviews, by rule, check and mode (Enforce, Warn, Audit, or Exempt for what an exception covers).",
 		}, []string{"rule", "check", "mode"}),
+		edits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_admission_edits_total",
+			Help: "Fields that mutators have set in answered reviews (mode Enforce), or would set if their policies enforced them (Warn, Audit) or no exception left them out (Exempt), by rule and mode.",
+		}, []string{"rule", "mode"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_admission_rejected_total",
 			Help: "Requests that are not admission reviews, by endpoint.",
@@ -56,7 +62,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 	}
 	m.exceptions = newExceptionStates()
-	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.rejected, m.panics, m.policies, m.invalid)
+	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.edits, m.rejected, m.panics, m.policies, m.invalid)
 	return m
 }
 
@@ -75,12 +81,30 @@ func (m *metrics) review(endpoint string, req *request, response *admissionv1.Ad
 
 func (m *metrics) verdict(v engine.Verdict) {
 	for _, f := range v.Findings {
-		mode := string(f.Mode)
-		if f.Exempt != nil {
-			mode = "Exempt"
-		}
-		m.findings.WithLabelValues(f.Rule, f.Check, mode).Inc()
+		m.findings.WithLabelValues(f.Rule, f.Check, modeLabel(f.Mode, f.Exempt)).Inc()
 	}
+	if !v.Denied() { // else nothing was set
+		m.count(v.Edits)
+	}
+	m.count(v.Proposed)
+}
+
+// count adds the edits. Those of one mutator stand together, and are counted at once.
+func (m *metrics) count(edits []engine.Edit) {
+	for begin, i := 0, 1; i <= len(edits); i++ {
+		if e := edits[begin]; i == len(edits) || edits[i].Rule != e.Rule || edits[i].Mode != e.Mode || edits[i].Exempt != e.Exempt {
+			m.edits.WithLabelValues(e.Rule, modeLabel(e.Mode, e.Exempt)).Add(float64(i - begin))
+			begin = i
+		}
+	}
+}
+
+// modeLabel is the mode, unless an exception covers what it is about.
+func modeLabel(mode policies.Mode, exempt *engine.Exemption) string {
+	if exempt != nil {
+		return "Exempt"
+	}
+	return string(mode)
 }
 
 // resourceLabel bounds the label to what is registered: anybody who reaches the

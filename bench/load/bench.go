@@ -23,9 +23,14 @@ const (
 	psaCell      = "psa"
 	validateCell = "validate"
 	mutateCell   = "mutate"
+	// The next two have everything switched on, see everything.yaml.
+	repairCell = "mutate-all"
+	judgeCell  = "validate-all"
 )
 
-func cellNames() []string { return []string{floorCell, psaCell, validateCell, mutateCell} }
+func cellNames() []string {
+	return []string{floorCell, psaCell, validateCell, mutateCell, repairCell, judgeCell}
+}
 
 // cell is one server at one path.
 type cell struct {
@@ -34,6 +39,8 @@ type cell struct {
 	server *process
 	// check says what is wrong with an answer.
 	check func(reviews.Review, answer) error
+	// reviews are what it gets, nil for those that all get.
+	reviews []reviews.Review
 }
 
 // bench is everything that runs while it is measured.
@@ -46,6 +53,7 @@ type bench struct {
 	registry    *images              // likewise
 	processes   []*process
 	cells       []cell
+	repair      cell // that with all mutators, whether it is measured or not
 }
 
 func newBench(ctx context.Context, dir string, s settings, programs binaries) (*bench, error) {
@@ -66,6 +74,11 @@ func (b *bench) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.wantsPortcullis() {
+		if b.registry, err = startRegistry(b.dir); err != nil {
+			return err
+		}
+	}
 	if b.wants(floorCell) {
 		if err := b.startFloor(ctx); err != nil {
 			return err
@@ -76,15 +89,24 @@ func (b *bench) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.wantsPortcullis() {
-		return b.startPortcullis(ctx)
+	if b.wantsPreset() {
+		if err := b.startPortcullis(ctx); err != nil {
+			return err
+		}
+	}
+	if b.wantsEverything() {
+		return b.startEverything(ctx)
 	}
 	return nil
 }
 
 func (s settings) wants(cell string) bool { return slices.Contains(s.only, cell) }
 
-func (s settings) wantsPortcullis() bool { return s.wants(validateCell) || s.wants(mutateCell) }
+func (s settings) wantsPreset() bool { return s.wants(validateCell) || s.wants(mutateCell) }
+
+func (s settings) wantsEverything() bool { return s.wants(repairCell) || s.wants(judgeCell) }
+
+func (s settings) wantsPortcullis() bool { return s.wantsPreset() || s.wantsEverything() }
 
 // stop ends what was started, in reverse order.
 func (b *bench) stop() error {
@@ -131,7 +153,7 @@ func (b *bench) startFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.cells = append(b.cells, cell{floorCell, "https://" + address + "/validate?timeout=10s", p, checkDenied})
+	b.cells = append(b.cells, cell{name: floorCell, url: "https://" + address + validatePath, server: p, check: checkDenied})
 	return nil
 }
 
@@ -161,38 +183,46 @@ func (b *bench) startPSA(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.cells = append(b.cells, cell{psaCell, "https://" + address + "/?timeout=10s", p, checkUpstream})
+	b.cells = append(b.cells, cell{name: psaCell, url: "https://" + address + "/?timeout=10s", server: p, check: checkUpstream})
 	return nil
 }
 
 // startPortcullis starts one process for both endpoints, as it is deployed.
 func (b *bench) startPortcullis(ctx context.Context) error {
-	var err error
-	if b.registry, err = startRegistry(b.dir); err != nil {
-		return err
-	}
-	port, err1 := freePort()
-	health, err2 := freePort()
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	address, healthAddress := "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(health)
-	p, err := b.launch(ctx, command{
-		name: "portcullis", path: b.binaries.portcullis, health: "http://" + healthAddress + "/readyz",
-		args: []string{
-			"serve", "--kubeconfig", b.file("kubeconfig"), "--policy", b.binaries.preset, "--registries", b.file("registries.yaml"),
-			"--address", address, "--health-address", healthAddress, "--metrics-address", "0",
-			"--cert-dir", b.dir, "--shutdown-delay", "0s",
-		},
-	})
+	p, address, err := b.serve(ctx, portcullisProcess, b.binaries.preset)
 	if err != nil {
 		return err
 	}
 	if b.wants(validateCell) {
-		b.cells = append(b.cells, cell{validateCell, "https://" + address + "/validate?timeout=10s", p, checkDenied})
+		b.cells = append(b.cells, cell{name: validateCell, url: address + validatePath, server: p, check: checkDenied})
 	}
 	if b.wants(mutateCell) {
-		b.cells = append(b.cells, cell{mutateCell, "https://" + address + "/mutate?timeout=10s", p, checkPinned(b.registry.pinned)})
+		b.cells = append(b.cells, cell{name: mutateCell, url: address + mutatePath, server: p, check: checkPinned(b.registry.pinned)})
 	}
 	return nil
+}
+
+const (
+	portcullisProcess = "portcullis"
+	validatePath      = "/validate?timeout=10s"
+	mutatePath        = "/mutate?timeout=10s"
+)
+
+// serve starts portcullis with a policy and returns where it answers.
+func (b *bench) serve(ctx context.Context, name, policy string) (*process, string, error) {
+	port, err1 := freePort()
+	health, err2 := freePort()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, "", err
+	}
+	address, healthAddress := "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(health)
+	p, err := b.launch(ctx, command{
+		name: name, path: b.binaries.portcullis, health: "http://" + healthAddress + "/readyz",
+		args: []string{
+			"serve", "--kubeconfig", b.file("kubeconfig"), "--policy", policy, "--registries", b.file("registries.yaml"),
+			"--address", address, "--health-address", healthAddress, "--metrics-address", "0",
+			"--cert-dir", b.dir, "--shutdown-delay", "0s",
+		},
+	})
+	return p, "https://" + address, err
 }

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// binaries are the programs that are measured, and the policy for one of them.
-type binaries struct{ floor, psa, portcullis, preset string }
+// binaries are the programs that are measured, and the policies for one of them.
+type binaries struct{ floor, psa, portcullis, preset, everything string }
 
 // build compiles the programs of the cells into dir as a release is compiled.
 func build(ctx context.Context, dir string, s settings) (binaries, error) {
@@ -20,7 +20,8 @@ func build(ctx context.Context, dir string, s settings) (binaries, error) {
 	}
 	b := binaries{
 		floor: filepath.Join(dir, "floor"), psa: filepath.Join(dir, "psawebhook"), portcullis: filepath.Join(dir, "portcullis"),
-		preset: filepath.Join(module, "policies", "presets", "restricted.yaml"),
+		preset:     filepath.Join(module, "policies", "presets", "restricted.yaml"),
+		everything: filepath.Join(module, "bench", "load", "everything.yaml"),
 	}
 	var programs []string
 	if s.wants(floorCell) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,46 @@ func TestChecks(t *testing.T) {
 		if err := c.check(c.review, c.answer); (err == nil) != c.right {
 			t.Errorf("%s: got error %v, want right: %t", c.name, err, c.right)
 		}
+	}
+}
+
+func TestCheckRepaired(t *testing.T) {
+	const object = `{"spec":{"containers":[{"name":"a","image":"nginx:1.27","env":[{"name":"A","value":"1"}]}]}}`
+	const (
+		token    = `{"op":"add","path":"/spec/automountServiceAccountToken","value":false}`
+		pin      = `{"op":"replace","path":"/spec/containers/0/image","value":"nginx:1.27@sha256:0"}`
+		env      = `{"op":"add","path":"/spec/containers/0/env/1","value":{"name":"PYTHONUNBUFFERED","value":"1"}}`
+		message  = `{"op":"add","path":"/spec/containers/0/terminationMessagePolicy","value":"FallbackToLogsOnError"}`
+		readOnly = `{"op":"add","path":"/spec/containers/0/securityContext","value":{"readOnlyRootFilesystem":true,"allowPrivilegeEscalation":false}}`
+		probe    = `{"op":"add","path":"/spec/containers/0/readinessProbe","value":{"exec":{"command":["x"]}}}`
+		liveness = `{"op":"add","path":"/spec/containers/0/livenessProbe","value":{"exec":{"command":["x"]}}}`
+	)
+	all := []string{token, pin, env, message, readOnly, probe, liveness}
+	review := reviews.Review{Kind: "Pod", Object: []byte(object)}
+	check := checkRepaired(map[string]string{"nginx:1.27": "nginx:1.27@sha256:0"})
+	answerWith := func(operations []string) answer {
+		return &admissionv1.AdmissionResponse{Allowed: true, Patch: []byte("[" + strings.Join(operations, ",") + "]")}
+	}
+	if err := check(review, answerWith(all)); err != nil {
+		t.Errorf("all edits: got error %v, want none", err)
+	}
+	for i, left := range all {
+		if err := check(review, answerWith(slices.Delete(slices.Clone(all), i, i+1))); err == nil {
+			t.Errorf("without %s: got no error, want one", left)
+		}
+	}
+	for _, harm := range []string{
+		`{"op":"replace","path":"/spec/containers/0/env/0","value":{"name":"A","value":"2"}}`,
+		`{"op":"add","path":"/spec/containers/0/env/0","value":{"name":"B"}}`,
+		`{"op":"add","path":"/spec/containers/0/command","value":["x"]}`,
+		`{"op":"remove","path":"/spec/nothing"}`,
+	} {
+		if err := check(review, answerWith(append(slices.Clone(all), harm))); err == nil {
+			t.Errorf("with %s: got no error, want one", harm)
+		}
+	}
+	if err := check(review, &admissionv1.AdmissionResponse{Result: &metav1.Status{Message: "no"}}); err == nil {
+		t.Error("a denial: got no error, want one")
 	}
 }
 

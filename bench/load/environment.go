@@ -26,6 +26,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	corev1 "k8s.io/api/core/v1"
@@ -145,7 +147,7 @@ func (r *images) push(host, written string) error {
 	if err != nil {
 		return err
 	}
-	image, err := random.Image(64, 1)
+	image, err := imageWithEvidence()
 	if err != nil {
 		return err
 	}
@@ -155,6 +157,24 @@ func (r *images) push(host, written string) error {
 	}
 	r.pinned[written] = written + "@" + digest.String()
 	return remote.Write(mirrored, image)
+}
+
+// imageWithEvidence is an image that says something to every mutator.
+func imageWithEvidence() (v1.Image, error) {
+	image, err := random.Image(64, 1)
+	if err != nil {
+		return nil, err
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	file.OS, file.Architecture = "linux", "amd64"
+	file.Config = v1.Config{
+		User: "1000:1000", Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHON_VERSION=3.12.4"},
+		Healthcheck: &v1.HealthConfig{Test: []string{"CMD", "/bin/healthy"}, Interval: 10 * time.Second, Timeout: 2 * time.Second},
+	}
+	return mutate.ConfigFile(image, file)
 }
 
 // freePort is a port of the loopback address that nobody listens on.

@@ -5,6 +5,10 @@
 //	psa       k8s.io/pod-security-admission/cmd/webhook
 //	validate  portcullis serve, /validate, with the preset restricted
 //	mutate    portcullis serve, /mutate, with every tag in the digest cache
+//	mutate-all, validate-all
+//	          portcullis serve with everything.yaml: all mutators, the checks that
+//	          go with them, and what images say in the cache; validate-all gets
+//	          the objects as mutate-all has left them
 //
 // Each is a process of its own with the same certificate, and gets the same
 // reviews over TLS with keep-alive, as an API server sends them. The figure that

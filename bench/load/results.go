@@ -80,6 +80,7 @@ func (b bar) met() bool { return b.got <= b.most }
 const (
 	maxValidate = 1.25 // times the floor's processor time
 	maxMutate   = 1.75 // likewise
+	maxAll      = 2.0  // likewise, for each of the two with everything on
 	maxReady    = 2.0  // seconds
 	maxMemory   = 64.0 // MiB
 )
@@ -100,6 +101,8 @@ func (r *results) bars() []bar {
 			}
 		case mutateCell:
 			most = maxMutate
+		case repairCell, judgeCell:
+			most = maxAll
 		default:
 			continue
 		}

@@ -86,8 +86,6 @@ func TestStickyDigest(t *testing.T) {
 	apply(func() { suite.TemplateMetaOf(deployment).Annotations = restart }, second)
 }
 
-// TestRegistryError holds that without an answer of the registry the policy
-// decides, and that a workload which is let through is stored as it came.
 // TestJobAppliedAgain holds that the manifest of a Job that exists can be applied
 // again: its template is immutable, so that the tag has to become the same digest.
 func TestJobAppliedAgain(t *testing.T) {
@@ -106,6 +104,8 @@ func TestJobAppliedAgain(t *testing.T) {
 	wantImage(t, suite.SpecOf(job).Containers[0].Image, c.Registry.Pinned(harness.NginxImage))
 }
 
+// TestRegistryError holds that without an answer of the registry the policy
+// decides, and that a workload which is let through is stored as it came.
 func TestRegistryError(t *testing.T) {
 	t.Parallel()
 	c := cluster.Cluster(t)
