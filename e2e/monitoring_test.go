@@ -24,7 +24,7 @@ func write(t *testing.T, path string, data []byte) {
 func exportedMetrics(t *testing.T) []string {
 	t.Helper()
 	var list []string
-	for _, folder := range []string{"webhook", "image"} {
+	for _, folder := range []string{"webhook", "image", "audit"} {
 		files, err := filepath.Glob(filepath.Join("..", folder, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -26,7 +26,9 @@ var htmlScript string
 
 // htmlTemplate is without the line breaks and the indentation of its file: in a
 // page with thousands of findings, reading them is most of a browser's work.
-var htmlTemplate = template.Must(template.New("page").Parse(regexp.MustCompile(`\n *`).ReplaceAllString(htmlPage, "")))
+var htmlTemplate = template.Must(template.Must(template.New("page").Parse(dense(htmlPage))).New("audit").Parse(dense(auditSections)))
+
+func dense(text string) string { return regexp.MustCompile(`\n *`).ReplaceAllString(text, "") }
 
 // htmlPolicy lets the page's own style and script run, by their hashes, and
 // nothing else: no request leaves the page, and markup that got into it past the
@@ -74,6 +76,9 @@ type htmlContent struct {
 	// Groups are the findings of each object.
 	Groups []pageGroup
 	Filter pageFilter
+
+	// What only the audit of a cluster has.
+	auditContent
 }
 
 type (
@@ -108,7 +113,10 @@ type (
 )
 
 // writeHTML writes one page that needs nothing else: no server, no network.
-func writeHTML(w io.Writer, r *Report, o Options) error {
+func writeHTML(w io.Writer, r *Report, o Options) error { return writePage(w, pageOf(r, o)) }
+
+// pageOf is what the page of a report shows.
+func pageOf(r *Report, o Options) htmlContent {
 	results := r.sorted()
 	p := htmlContent{
 		Policy: htmlPolicy(), Style: template.CSS(htmlStyle), Script: template.JS(htmlScript),
@@ -126,8 +134,12 @@ func writeHTML(w io.Writer, r *Report, o Options) error {
 	if !o.Time.IsZero() {
 		p.Time, p.TimeText = o.Time.UTC().Format(time.RFC3339), o.Time.UTC().Format("2 January 2006, 15:04 UTC")
 	}
+	return p
+}
+
+func writePage(w io.Writer, p htmlContent) error {
 	b := bufio.NewWriter(w)
-	if err := htmlTemplate.Execute(b, p); err != nil {
+	if err := htmlTemplate.ExecuteTemplate(b, "page", p); err != nil {
 		return err
 	}
 	return b.Flush()

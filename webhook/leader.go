@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,14 +32,15 @@ const (
 // webhook.
 type leader struct {
 	lock *resourcelock.LeaseLock
-	// lead works until ctx ends, which it does when the lease is lost.
-	lead func(ctx context.Context)
+	// lead are what it does side by side until ctx ends, which it does when the lease
+	// is lost.
+	lead []func(ctx context.Context)
 	log  *slog.Logger
 }
 
 // newLeader makes a candidate. Its name in the lease is that of its pod, and
 // something that tells two processes of one pod apart.
-func newLeader(config *rest.Config, lease types.NamespacedName, log *slog.Logger) (*leader, error) {
+func newLeader(config *rest.Config, lease types.NamespacedName, lead []func(context.Context), log *slog.Logger) (*leader, error) {
 	leases, err := coordination.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("reaching leases: %w", err)
@@ -47,7 +49,7 @@ func newLeader(config *rest.Config, lease types.NamespacedName, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("finding the name of this replica: %w", err)
 	}
-	return &leader{log: log, lock: &resourcelock.LeaseLock{
+	return &leader{lead: lead, log: log, lock: &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: lease.Namespace, Name: lease.Name},
 		Client:     leases,
 		LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
@@ -56,13 +58,20 @@ func newLeader(config *rest.Config, lease types.NamespacedName, log *slog.Logger
 
 // Start stands for election until ctx ends, again after each term.
 func (l *leader) Start(ctx context.Context) error {
+	var working sync.Mutex
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: l.lock, Name: l.lock.LeaseMeta.Name, ReleaseOnCancel: true,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(ctx context.Context) {
-				l.log.Info("leading: this replica writes the status of policies", "lease", l.lock.Describe())
-				l.lead(ctx)
+				l.log.Info("leading: this replica writes the status of policies and scans what runs", "lease", l.lock.Describe())
+				working.Lock() // the work of the term before may not have noticed yet that it is over
+				defer working.Unlock()
+				var work sync.WaitGroup
+				for _, lead := range l.lead {
+					work.Go(func() { lead(ctx) })
+				}
+				work.Wait()
 			},
 			OnStoppedLeading: func() {},
 		},
@@ -74,7 +83,21 @@ func (l *leader) Start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		elector.Run(ctx)
 	}
+	working.Lock() // wait for what is still under way
+	defer working.Unlock()
 	return nil
+}
+
+// addLeader has one replica at a time do some work.
+func (s *server) addLeader(lead []func(context.Context)) error {
+	if len(lead) == 0 {
+		return nil
+	}
+	elected, err := newLeader(s.options.Config, s.options.Lease, lead, s.options.Log)
+	if err != nil {
+		return err
+	}
+	return s.manager.Add(elected)
 }
 
 // NeedLeaderElection has every replica stand for election.

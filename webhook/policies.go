@@ -35,6 +35,8 @@ type clusterPolicies struct {
 // loaded is what is in force.
 type loaded struct {
 	set *policies.Set
+	// version counts up with each load.
+	version int
 	// valid has the last valid version of each policy by name, so that a version
 	// that got past the API server's validation does not switch enforcement off.
 	valid   map[string]*policies.PodPolicy
@@ -106,6 +108,15 @@ func (c *clusterPolicies) set() *policies.Set {
 	return nil
 }
 
+// versioned is what is in force, nil before the first load, and a number that it
+// has alone.
+func (c *clusterPolicies) versioned() (*policies.Set, int) {
+	if current := c.current.Load(); current != nil {
+		return current.set, current.version
+	}
+	return nil, 0
+}
+
 // Start loads the policies and follows their changes until ctx ends. The cache
 // is in sync when it is called.
 func (c *clusterPolicies) Start(ctx context.Context) error {
@@ -136,6 +147,9 @@ func (c *clusterPolicies) load(ctx context.Context) error {
 	exceptions, invalid := c.validExceptions(list.Items)
 	if next.set, err = next.set.WithExceptions(exceptions); err != nil {
 		return fmt.Errorf("compiling exceptions that are valid: %w", err)
+	}
+	if current := c.current.Load(); current != nil {
+		next.version = current.version + 1
 	}
 	c.current.Store(next)
 	signal(c.seen)

@@ -113,14 +113,3 @@ func (v policyVersion) ready() metav1.Condition {
 	condition.Message = fmt.Sprintf("the policy is invalid, and %s:\n%s", instead, problems)
 	return condition
 }
-
-// addStatus has one replica write the status of policies.
-func (s *server) addStatus(source *clusterPolicies) error {
-	elected, err := newLeader(s.options.Config, s.options.Lease, s.options.Log)
-	if err != nil {
-		return err
-	}
-	status := &policyStatus{source: source, client: s.manager.GetClient(), log: s.options.Log}
-	elected.lead = status.lead
-	return s.manager.Add(elected)
-}

@@ -78,7 +78,7 @@ type Options struct {
 	// Zero: not at all.
 	ExceptionWarning time.Duration
 	// Lease is the namespace and the name of the Lease by which replicas agree on the
-	// one that writes the status of policies. Required, unless there are Policies.
+	// one that writes the status of policies, and does what Lead says. Required.
 	Lease types.NamespacedName
 	// Registries says how registries are reached.
 	Registries image.Config
@@ -90,8 +90,22 @@ type Options struct {
 	// ShutdownDelay is how long reviews are answered after ctx ends, while
 	// endpoints and connections move to other replicas. Zero: not at all.
 	ShutdownDelay time.Duration
+	// Lead makes more work for the replica that holds the Lease, which shares what
+	// reviews are answered from and ends with its context. Nil: none.
+	Lead func(Shared) func(context.Context)
 	// Log takes what an admin should know. Required.
 	Log *slog.Logger
+}
+
+// Shared is what reviews are answered from.
+type Shared struct {
+	Engine *engine.Engine
+	// Policies are those in force with their exceptions, nil before they are loaded,
+	// and a number that no other set of this process has.
+	Policies func() (*policies.Set, int)
+	Images   interface {
+		Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
+	}
 }
 
 func (o Options) exceptionNamespaces() []string {
@@ -204,6 +218,12 @@ func (s *server) setUp(ctx context.Context) error {
 	if err := s.manager.Add(warm); err != nil {
 		return fmt.Errorf("adding the warm-up: %w", err)
 	}
+	if s.options.Lead != nil {
+		source.lead = append(source.lead, s.options.Lead(Shared{Engine: core, Policies: source.versioned, Images: s.locked(registries)}))
+	}
+	if err := s.addLeader(source.lead); err != nil {
+		return err
+	}
 	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 		switch {
 		case isNamespace(req):
@@ -244,10 +264,13 @@ func (s *server) endpoint(name string, admit func(context.Context, *request) *ad
 
 // policySource is where the policies in force are read from.
 type policySource struct {
-	set func() *policies.Set
+	set       func() *policies.Set
+	versioned func() (*policies.Set, int)
 	// named are the policies that an exception can name, with changes of a moment
 	// ago.
 	named func(context.Context) ([]*policies.Compiled, error)
+	// lead is what the replica that holds the lease does about them.
+	lead []func(context.Context)
 }
 
 func (s *server) policySource(ctx context.Context) (policySource, error) {
@@ -262,10 +285,8 @@ func (s *server) policySource(ctx context.Context) (policySource, error) {
 	named := func(ctx context.Context) ([]*policies.Compiled, error) {
 		return source.fresh(ctx, s.manager.GetAPIReader())
 	}
-	if err := s.addStatus(source); err != nil {
-		return policySource{}, err
-	}
-	return policySource{source.set, named}, s.manager.Add(source)
+	status := &policyStatus{source: source, client: s.manager.GetClient(), log: s.options.Log}
+	return policySource{set: source.set, versioned: source.versioned, named: named, lead: []func(context.Context){status.lead}}, s.manager.Add(source)
 }
 
 // filePolicies are those that were read at the start.
@@ -280,8 +301,9 @@ func (s *server) filePolicies() (policySource, error) {
 	s.metrics.policies.Set(float64(set.Len()))
 	s.metrics.exceptions.keep(set.Exceptions(), 0)
 	return policySource{
-		set:   func() *policies.Set { return set },
-		named: func(context.Context) ([]*policies.Compiled, error) { return set.Policies(), nil },
+		set:       func() *policies.Set { return set },
+		versioned: func() (*policies.Set, int) { return set, 0 },
+		named:     func(context.Context) ([]*policies.Compiled, error) { return set.Policies(), nil },
 	}, nil
 }
 

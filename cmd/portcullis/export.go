@@ -166,26 +166,15 @@ func (w *bundleWriter) policyDocuments(ctx context.Context) ([]exported, error) 
 	return documents, nil
 }
 
-// exceptionDocuments leaves out what is invalid, as the webhook does.
 func (w *bundleWriter) exceptionDocuments(ctx context.Context) ([]exported, error) {
+	list, err := clusterExceptions(ctx, w.cluster, w.exceptions)
+	if err != nil {
+		return nil, err
+	}
 	var documents []exported
-	for _, namespace := range w.exceptions {
-		var list policies.PolicyExceptionList
-		err := w.cluster.List(ctx, &list, client.InNamespace(namespace))
-		if meta.IsNoMatchError(err) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing the PolicyExceptions of namespace %q: %w", namespace, err)
-		}
-		for i := range list.Items {
-			e := &list.Items[i]
-			if len(policies.ValidateException(e)) > 0 {
-				continue
-			}
-			metadata := exportedMetadata{Name: e.Name, Namespace: e.Namespace, CreationTimestamp: &e.CreationTimestamp}
-			documents = append(documents, exported{policies.GroupVersion().String(), policies.ExceptionKind, metadata, &e.Spec})
-		}
+	for _, e := range list {
+		metadata := exportedMetadata{Name: e.Name, Namespace: e.Namespace, CreationTimestamp: &e.CreationTimestamp}
+		documents = append(documents, exported{policies.GroupVersion().String(), policies.ExceptionKind, metadata, &e.Spec})
 	}
 	return documents, nil
 }
@@ -223,4 +212,26 @@ func clusterPolicies(ctx context.Context, cluster client.Reader) ([]*policies.Po
 		policies.Default(all[i])
 	}
 	return all, nil
+}
+
+// clusterExceptions are the PolicyExceptions of some namespaces of a cluster, none
+// where it does not know the kind. What is invalid is left out, as the webhook does.
+func clusterExceptions(ctx context.Context, cluster client.Reader, namespaces []string) ([]*policies.PolicyException, error) {
+	var valid []*policies.PolicyException
+	for _, namespace := range namespaces {
+		var list policies.PolicyExceptionList
+		err := cluster.List(ctx, &list, client.InNamespace(namespace))
+		if meta.IsNoMatchError(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing the PolicyExceptions of namespace %q: %w", namespace, err)
+		}
+		for i := range list.Items {
+			if e := &list.Items[i]; len(policies.ValidateException(e)) == 0 {
+				valid = append(valid, e)
+			}
+		}
+	}
+	return valid, nil
 }

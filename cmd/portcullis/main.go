@@ -102,6 +102,6 @@ cluster sees an object: portcullis check.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newCheck(s), newFix(s), newExplain(s), newTest(s), newExport(s), newConvert(s), newServe(s.err), newVersion())
+	root.AddCommand(newCheck(s), newFix(s), newExplain(s), newAudit(s), newTest(s), newExport(s), newConvert(s), newServe(s.err), newVersion())
 	return root
 }

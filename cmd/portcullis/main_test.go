@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 		{name: "unknown flag", args: "serve --prot 1", code: 2, stderr: []string{"unknown flag: --prot; see portcullis serve --help"}},
 		{
 			name: "everything that is wrong at once", code: 2,
-			args: "serve --kubeconfig " + kubeconfig + " --policy " + broken + " --preset best --log-level loud --log-format xml --self-signed --secret here --address :x --metrics-address 1:99999 --shutdown-delay -1s --registries " + filepath.Join(t.TempDir(), "none") + " --lock " + broken,
+			args: "serve --kubeconfig " + kubeconfig + " --policy " + broken + " --preset best --log-level loud --log-format xml --self-signed --secret here --address :x --metrics-address 1:99999 --shutdown-delay -1s --audit-interval 1ms --audit-findings 0 --lease here --registries " + filepath.Join(t.TempDir(), "none") + " --lock " + broken,
 			stderr: []string{
 				`reading --log-level "loud": want debug, info, warn or error`,
 				`reading --log-format "xml": want text or json`,
@@ -44,6 +44,9 @@ func TestRun(t *testing.T) {
 				`reading --address ":x": want a port from 1 to 65535`,
 				`reading --metrics-address "1:99999": want a port from 0 to 65535`,
 				"reading --shutdown-delay -1s: want no negative duration",
+				"reading --audit-interval 1ms: want at least 1s, or 0",
+				"reading --audit-findings 0: want 1 to 1000",
+				`reading --lease "here": want namespace/name`,
 			},
 		},
 		{name: "an empty policy", args: "serve --policy=", code: 2, stderr: []string{"reading --policy: it is empty"}},

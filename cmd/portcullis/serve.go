@@ -48,6 +48,7 @@ type serveFlags struct {
 	shutdownDelay  time.Duration
 	logLevel       string
 	logFormat      string
+	audit          auditServeFlags
 }
 
 func newServe(stderr io.Writer) *cobra.Command {
@@ -59,7 +60,11 @@ func newServe(stderr io.Writer) *cobra.Command {
 
 The policies in force are the PodPolicy objects of the cluster, each change
 within a second. While there is none, a preset is in force: audit, which only
-watches. With --policy the files count instead of the cluster.`,
+watches. With --policy the files count instead of the cluster.
+
+One of the replicas also judges what already runs, every --audit-interval, and
+keeps a report for each namespace: a Report of openreports.io where the cluster
+has that kind, else a PolicyReport of wgpolicyk8s.io, else none.`,
 		Example: `  portcullis serve --self-signed
   portcullis serve --kubeconfig ~/.kube/config --cert-dir ./certs --policy policy.yaml`,
 		Args: noArgs,
@@ -87,12 +92,13 @@ watches. With --policy the files count instead of the cluster.`,
 	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies and PolicyExceptions that count instead of the cluster's")
 	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in")
 	flags.DurationVar(&f.warning, "exception-warning", 7*24*time.Hour, "how long before the end of an exception those who apply what it covers are warned, 0 for not at all")
-	flags.StringVar(&f.lease, "lease", "portcullis-system/portcullis", "`namespace/name` of the Lease by which replicas agree on the one that writes the status of PodPolicies")
+	flags.StringVar(&f.lease, "lease", "portcullis-system/portcullis", "`namespace/name` of the Lease by which replicas agree on the one that writes the status of PodPolicies and scans what runs")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
 	flags.StringVar(&f.lock, "lock", "", "`file` of digests by tag, as portcullis fix writes it, which go before what registries say; it is read once")
 	flags.BoolVar(&f.pullSecrets, "pull-secrets", false, "ask registries with the imagePullSecrets of a workload and of its service account too, where they may be read")
 	flags.DurationVar(&f.shutdownDelay, "shutdown-delay", 10*time.Second, "how long to go on answering after SIGTERM, while the API server turns to other replicas")
+	f.audit.register(flags)
 	flags.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format`: text or json")
 	return cmd
@@ -149,8 +155,10 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	if f.shutdownDelay < 0 {
 		keep(fmt.Errorf("reading --shutdown-delay %s: want no negative duration", f.shutdownDelay))
 	}
+	keep(f.audit.check())
 	o.Config, err = restConfig(f.kubeconfig)
 	keep(err)
+	o.Lead = f.audit.lead(o)
 	return o, errors.Join(errs...)
 }
 

@@ -106,9 +106,10 @@
     if (!(event.target instanceof Element)) return;
     const button = event.target.closest("button");
     if (button?.classList.contains("copy")) copy(button);
-    if (button?.classList.contains("rule-filter")) {
+    const field = button?.classList.contains("rule-filter") ? "rule" : button?.classList.contains("namespace-filter") ? "namespace" : "";
+    if (field) {
       form.reset();
-      byId("rule").value = button.value;
+      byId(field).value = button.value;
       setTimeout(() => { // after what the reset asks for
         apply();
         byId("findings").scrollIntoView();

@@ -1,0 +1,178 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/portcullis-dev/portcullis/pod"
+)
+
+// header is what the scan itself reads of an object. Of one that has not changed
+// nothing else is read.
+type header struct {
+	Metadata struct {
+		Name            string                  `json:"name"`
+		Namespace       string                  `json:"namespace"`
+		UID             string                  `json:"uid"`
+		ResourceVersion string                  `json:"resourceVersion"`
+		OwnerReferences []metav1.OwnerReference `json:"ownerReferences"`
+	} `json:"metadata"`
+	Spec struct {
+		Replicas *int32 `json:"replicas"`
+	} `json:"spec"`
+	Status struct {
+		Phase      corev1.PodPhase `json:"phase"`
+		Conditions []struct {
+			Type   string                 `json:"type"`
+			Status corev1.ConditionStatus `json:"status"`
+		} `json:"conditions"`
+	} `json:"status"`
+}
+
+func readHeader(object jsontext.Value) (*header, error) {
+	var h header
+	if err := json.Unmarshal(object, &h, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		return nil, fmt.Errorf("decoding metadata: %w", err)
+	}
+	return &h, nil
+}
+
+// owner is the UID of the object's controller, empty where it has none.
+func (h *header) owner() string {
+	for i := range h.Metadata.OwnerReferences {
+		if o := &h.Metadata.OwnerReferences[i]; o.Controller != nil && *o.Controller {
+			return string(o.UID)
+		}
+	}
+	return ""
+}
+
+// idle reports whether an object runs nothing and never will by itself: it is what
+// its controller keeps for the record.
+func (h *header) idle(kind pod.Kind) bool {
+	switch kind.Name {
+	case "ReplicaSet":
+		return h.Spec.Replicas != nil && *h.Spec.Replicas == 0
+	case "Pod":
+		return h.Status.Phase == corev1.PodSucceeded || h.Status.Phase == corev1.PodFailed
+	case "Job":
+		for _, c := range h.Status.Conditions {
+			if (c.Type == "Complete" || c.Type == "Failed") && c.Status == corev1.ConditionTrue {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// key stands for everything that a judgement of an object depends on, but for
+// facts about images.
+type key [16]byte
+
+// surroundings are what a judgement depends on beside the object.
+type surroundings struct {
+	version   string
+	namespace string
+	labels    map[string]string
+}
+
+// keyOf is the key of a workload. Pods that only differ in what makes each its own
+// have the same one.
+func keyOf(w *pod.Workload, c surroundings) (key, error) {
+	content := struct {
+		Version, Namespace  string
+		NamespaceLabels     map[string]string
+		Kind                string
+		Owner               string
+		Labels, Annotations map[string]string
+		Template            *metav1.ObjectMeta
+		Spec                *corev1.PodSpec
+	}{
+		Version: c.version, Namespace: c.namespace, NamespaceLabels: c.labels, Kind: w.Kind.Name,
+		Labels: shared(w.Metadata.Labels), Annotations: shared(w.Metadata.Annotations), Spec: w.Spec,
+	}
+	if owner := pod.ControllerOf(w); owner != nil {
+		content.Owner = owner.APIVersion + " " + owner.Kind
+	}
+	if w.Kind.IsPod() {
+		content.Spec = withoutIdentity(w.Spec)
+	} else if w.Template != nil {
+		content.Template = &metav1.ObjectMeta{Labels: w.Template.Labels, Annotations: w.Template.Annotations}
+	}
+	data, err := json.Marshal(content, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return key{}, fmt.Errorf("hashing %s %q: %w", w.Kind.Name, w.DisplayName(), err)
+	}
+	sum := sha256.Sum256(data)
+	return key(sum[:len(key{})]), nil
+}
+
+// own are labels and annotations, by their prefixes, whose values each object has
+// for itself. That they are there counts, what they say does not.
+var own = []string{
+	"pod-template-hash", "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
+	"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/",
+	pod.MirrorAnnotation, "kubernetes.io/config.", "deployment.kubernetes.io/", "deprecated.daemonset.template.generation",
+	"kubectl.kubernetes.io/last-applied-configuration",
+	// What network plugins note at pods.
+	"cni.projectcalico.org/", "k8s.v1.cni.cncf.io/", "k8s.ovn.org/",
+}
+
+func shared(values map[string]string) map[string]string {
+	if len(values) == 0 {
+		return nil
+	}
+	all := make(map[string]string, len(values))
+	for name, value := range values {
+		for _, prefix := range own {
+			if strings.HasPrefix(name, prefix) {
+				value = ""
+				break
+			}
+		}
+		all[name] = value
+	}
+	return all
+}
+
+// tokenVolume begins the name of the volume that the API server gives each pod for
+// its service account, which ends in letters that are random.
+const tokenVolume = "kube-api-access-"
+
+// withoutIdentity is a pod's spec without what the scheduler, the API server and
+// controllers give each pod for itself, and no rule looks at.
+func withoutIdentity(spec *corev1.PodSpec) *corev1.PodSpec {
+	s := spec.DeepCopy()
+	s.NodeName, s.Hostname = "", ""
+	s.Affinity = nil // a DaemonSet pins each of its pods to a node by it
+	s.Tolerations = nil
+	for i := range s.Volumes {
+		v := &s.Volumes[i]
+		if v.Projected != nil && strings.HasPrefix(v.Name, tokenVolume) {
+			v.Name = tokenVolume
+		}
+		if v.PersistentVolumeClaim != nil {
+			v.PersistentVolumeClaim.ClaimName = ""
+		}
+	}
+	mounts := func(list []corev1.VolumeMount) {
+		for i := range list {
+			if strings.HasPrefix(list[i].Name, tokenVolume) {
+				list[i].Name = tokenVolume
+			}
+		}
+	}
+	for i := range s.InitContainers {
+		mounts(s.InitContainers[i].VolumeMounts)
+	}
+	for i := range s.Containers {
+		mounts(s.Containers[i].VolumeMounts)
+	}
+	return s
+}

@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+)
+
+// Service scans the cluster from time to time, and keeps reports and metrics about
+// it.
+type Service struct {
+	// Config reaches the API server. Required.
+	Config *rest.Config
+	// Judge returns what to judge by now, nil while there is nothing yet. Required.
+	Judge func() (Judge, error)
+	// Interval is from the end of a scan to the begin of the next one. Required.
+	Interval time.Duration
+	// Worst bounds the findings of a report. Required.
+	Worst int
+	// Metrics takes the figures. Required.
+	Metrics *Metrics
+	// Log takes what an admin should know. Required.
+	Log *slog.Logger
+}
+
+// retry is how soon a scan begins that has nothing to judge by yet, or that failed.
+const retry = 5 * time.Second
+
+// maxLogged bounds what one scan says about what it cannot see; the count is a
+// metric.
+const maxLogged = 20
+
+// Run scans until ctx ends. It is for one replica at a time. All memory of scans is
+// that of one run.
+func (s *Service) Run(ctx context.Context) {
+	ctx = logr.NewContext(ctx, logr.FromSlogHandler(s.Log.Handler()))
+	s.Log.Info("scanning the cluster from now on", "interval", s.Interval)
+	defer s.Metrics.reset()
+	if err := s.run(ctx); err != nil {
+		s.Log.Error("scanning the cluster", "err", err)
+	}
+}
+
+func (s *Service) run(ctx context.Context) error {
+	client, err := NewClient(s.Config)
+	if err != nil {
+		return err
+	}
+	scanner := &Scanner{Pager: client}
+	reports := &Reports{Writer: client, Worst: s.Worst}
+	for {
+		wait := s.once(ctx, scanner, reports)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// once scans and reports, and returns how long to wait.
+func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports) time.Duration {
+	judge, err := s.Judge()
+	if err != nil {
+		s.failed(ctx, "making ready to scan", err)
+		return s.Interval
+	}
+	if judge == nil {
+		return min(retry, s.Interval)
+	}
+	scanner.Judge = judge
+	scan, err := scanner.Scan(ctx)
+	if err != nil {
+		s.failed(ctx, "scanning the cluster", err)
+		return min(retry, s.Interval)
+	}
+	for _, p := range scan.Problems[:min(len(scan.Problems), maxLogged)] {
+		s.Log.Warn("scanning the cluster: not seen", "what", p.What, "namespace", p.Namespace, "err", p.Err)
+	}
+	written, err := reports.Keep(ctx, scan)
+	s.Metrics.written.Add(float64(written))
+	switch {
+	case errors.Is(err, ErrNoAPI):
+		s.Log.Info("keeping no reports", "because", err)
+	case err != nil:
+		s.failed(ctx, "keeping reports", err)
+	}
+	s.Metrics.scanned(scan)
+	s.Log.Info("scanned the cluster", "objects", scan.Objects, "workloads", len(scan.Workloads), "judged", scan.Judged,
+		"unseen", len(scan.Problems)+scan.MoreProblems, "reports", written, "took", scan.Took.Round(time.Millisecond))
+	return s.Interval
+}
+
+func (s *Service) failed(ctx context.Context, what string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	s.Metrics.failed.Inc()
+	s.Log.Error(what, "err", err)
+}

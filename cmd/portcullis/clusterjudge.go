@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+
+	"github.com/portcullis-dev/portcullis/audit"
+	"github.com/portcullis-dev/portcullis/engine"
+	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/input"
+	"github.com/portcullis-dev/portcullis/report"
+)
+
+// clusterJudge judges the workloads of a cluster as check judges those of files.
+type clusterJudge struct {
+	*judge
+	version string
+	matrix  *audit.Matrix
+}
+
+// newClusterJudge makes one whose readiness is for some versions of the Pod Security
+// levels. Version stands for the policies.
+func newClusterJudge(j *judge, version string, versions []string) (*clusterJudge, error) {
+	matrix, err := audit.NewMatrix(j.engine, versions)
+	if err != nil {
+		return nil, err
+	}
+	return &clusterJudge{judge: j, version: version, matrix: matrix}, nil
+}
+
+// Version stands for the policies.
+func (c *clusterJudge) Version() string { return c.version }
+
+// Gather asks the registries, within the time that one object has.
+func (c *clusterJudge) Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts {
+	if c.images == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	return c.images.Gather(ctx, needs, who)
+}
+
+// Judge decides about one workload.
+func (c *clusterJudge) Judge(ctx context.Context, r engine.Review) audit.Judgement {
+	if r.Workload.Spec == nil {
+		return audit.Judgement{} // it can make no pods
+	}
+	r.Now = c.now
+	j := *c.judge
+	noted := &notedImages{images: c, facts: image.Facts{}}
+	var images audit.Gatherer
+	if j.images != nil {
+		j.images, images = noted, noted
+	}
+	out := audit.Judgement{Credentials: credentials(r), Readiness: c.matrix.Judge(ctx, r, images)}
+	d := &input.Document{Kind: r.Workload.Kind.Name, Workload: r.Workload}
+	decision := j.judge(ctx, r)
+	results := resultsOf(d, decision)
+	out.Matched = len(results) > 0
+	for _, result := range results {
+		if result.Result == report.Pass {
+			out.Passed++
+			continue
+		}
+		out.Findings = append(out.Findings, result)
+	}
+	out.Changes = append(reportChanges(decision.mutation.Edits), reportChanges(decision.mutation.Proposed)...)
+	out.Needs, out.Facts = noted.needs, noted.facts
+	return out
+}
+
+func reportChanges(edits []engine.Edit) []report.Change {
+	changes := make([]report.Change, 0, len(edits))
+	for _, e := range edits {
+		changes = append(changes, report.Change{
+			Policy: e.Policy, Rule: e.Rule, Mode: string(e.Mode), Container: e.Container,
+			Field: e.Path.String(), Old: e.Old, New: e.New, Evidence: e.Evidence,
+		})
+	}
+	return changes
+}
+
+// notedImages notes what another gatherer is asked while one workload is judged, and
+// what it answers.
+type notedImages struct {
+	images gatherer
+	needs  []image.Need
+	facts  image.Facts
+}
+
+// Gather asks the other gatherer.
+func (n *notedImages) Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts {
+	facts := n.images.Gather(ctx, needs, who)
+	for _, need := range needs {
+		need.Fresh = false // it is of a request, and a scan is none
+		n.needs = append(n.needs, need)
+	}
+	for name, fact := range facts {
+		// Together, all that was asked about an image fails if one part of it does.
+		if before, ok := n.facts[name]; !ok || before.Err == nil {
+			n.facts[name] = fact
+		}
+	}
+	return facts
+}

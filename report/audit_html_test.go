@@ -1,0 +1,115 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// sampleAudit is an audit of namespaces between ready and far from it, with a name
+// that wants to be more than a name.
+func sampleAudit() *Audit {
+	a := &Audit{Pods: 40, Unseen: []string{"jobs.batch: jobs.batch is forbidden"}}
+	a.Report = *many(40)
+	a.Summary.Objects = 40
+	for i, n := range []string{"team-00", "team-01", "team-02", "team-03", `<b onclick="window.hacked=1">x`} {
+		a.Namespaces = append(a.Namespaces, NamespaceCounts{Namespace: n, Workloads: 8, Pods: 8, Denied: i, Warned: 1})
+		for _, level := range []string{"baseline", "restricted"} {
+			c := Readiness{Namespace: n, Level: level, Version: "latest", Workloads: 8, Blocked: 2 * i, Blockers: []Blocker{}}
+			if level == "restricted" {
+				c.Repairable = i
+			}
+			if c.Blocked > 0 {
+				c.Blockers = append(c.Blockers, Blocker{"privileged", 2 * i, c.Repairable})
+			}
+			a.Readiness = append(a.Readiness, c)
+		}
+	}
+	for i := range 3 {
+		a.Changes = append(a.Changes, Change{Kind: "Deployment", Namespace: "team-00", Name: fmt.Sprint(i / 2), Policy: "p", Rule: "hardening", Mode: "Enforce"})
+	}
+	return a
+}
+
+func writeAudit(t testing.TB, format Format, a *Audit) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := WriteAudit(&b, format, a, sampleOptions); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestAuditPage(t *testing.T) {
+	v := open(t, writeAudit(t, "html", sampleAudit()))
+	text := func(selector string) string {
+		t.Helper()
+		return evaluate[string](v, fmt.Sprintf(`document.querySelector(%q).textContent`, selector))
+	}
+	if got, want := text("#summary"), "10 workloads of 40 would be refused, as far as the cluster could be seen"; got != want {
+		t.Errorf("got the verdict %q, want %q", got, want)
+	}
+	for row, want := range map[int]string{
+		1: "team-00|ready, all 8|ready, all 8",
+		2: "team-01|6 of 8 ready|6 of 8 ready, 1 repairable",
+		5: `<b onclick="window.hacked=1">x|0 of 8 ready|0 of 8 ready, 4 repairable`,
+	} {
+		cells := evaluate[string](v, fmt.Sprintf(`[...document.querySelectorAll(".heat tbody tr:nth-child(%d) > *")].map((c) => (c.querySelector("summary") ?? c).textContent).join("|")`, row))
+		if cells != want {
+			t.Errorf("row %d: got %q, want %q", row, cells, want)
+		}
+	}
+	colours := evaluate[string](v, `[...new Set([...document.querySelectorAll(".heat td")].map((c) => c.className + " " + getComputedStyle(c).backgroundColor))].sort().join("; ")`)
+	if got := strings.Count(colours, "heat-"); got != 4 || strings.Contains(colours, "rgba(0, 0, 0, 0)") {
+		t.Errorf("got colours %s, want one for each of the four degrees here", colours)
+	}
+	v.run(chromedp.Click(`.namespace-filter[value="namespace team-01"]`))
+	evaluate[bool](v, settled)
+	if got, want := evaluate[string](v, shownText), "10 of 40 findings, in 1 of 4 objects"; got != want {
+		t.Errorf("by the table of namespaces: got %q, want %q", got, want)
+	}
+	v.run(chromedp.Click(`.heat tbody tr:nth-child(2) td:nth-of-type(2) summary`))
+	if !evaluate[bool](v, `document.querySelector(".heat tbody tr:nth-child(2) td:nth-of-type(2) li").checkVisibility()`) {
+		t.Error("a click on a cell does not show what blocks it")
+	}
+	if got := evaluate[string](v, hostileRun); got != "undefined" {
+		t.Errorf("got window.hacked %s, want nothing run", got)
+	}
+	v.requireQuiet()
+}
+
+// TestAuditPageLooks writes screenshots to the folder in $SCREENSHOTS.
+func TestAuditPageLooks(t *testing.T) {
+	v := open(t, writeAudit(t, "html", sampleAudit()))
+	for _, look := range []struct {
+		name, scheme string
+		width        int64
+	}{{"audit-light", "light", 1280}, {"audit-dark", "dark", 1280}, {"audit-narrow", "light", 380}} {
+		v.colourScheme(look.scheme)
+		v.run(chromedp.EmulateViewport(look.width, 1500))
+		if evaluate[int64](v, `document.documentElement.scrollWidth`) > look.width {
+			t.Errorf("%s: the page is wider than %d pixels", look.name, look.width)
+		}
+		keep(t, look.name+".png", get(v, chromedp.CaptureScreenshot()))
+	}
+	v.requireQuiet()
+}
+
+// TestAuditTextIsPlain requires that no control character reaches a terminal.
+func TestAuditTextIsPlain(t *testing.T) {
+	a := sampleAudit()
+	for i, text := range hostile {
+		a.Namespaces = append(a.Namespaces, NamespaceCounts{Namespace: text})
+		a.Readiness = append(a.Readiness, Readiness{Namespace: text, Level: text, Version: text, Workloads: 1, Blocked: 1, Blockers: []Blocker{{Check: text}}})
+		a.Changes = append(a.Changes, Change{Policy: text, Rule: text, Mode: text, Name: fmt.Sprint(i)})
+		a.Unseen = append(a.Unseen, text)
+	}
+	for _, r := range string(writeAudit(t, "text", a)) {
+		if r != '\n' && (r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e) {
+			t.Fatalf("got the character %q", r)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package report
+
+import (
+	"bufio"
+	"io"
+)
+
+// writeAuditJSON writes the audit as one JSON object: that of a report,
+// with more fields, as audit.schema.json describes. It is written element by element,
+// since the text of all is several times as large as they are.
+func writeAuditJSON(w io.Writer, a *Audit, _ Options) error {
+	out := bufio.NewWriter(w)
+	out.WriteString("{\n  \"results\": ")
+	if err := writeList(out, a.sorted()); err != nil {
+		return err
+	}
+	fields := []struct {
+		name  string
+		write func() error
+	}{
+		{"changes", func() error { return writeList(out, a.Changes) }},
+		{"namespaces", func() error { return writeList(out, a.Namespaces) }},
+		{"readiness", func() error { return writeList(out, a.Readiness) }},
+		{"unseen", func() error { return writeList(out, a.Unseen) }},
+		{"pods", func() error { return writeValue(out, a.Pods, "  ") }},
+		{"summary", func() error { return writeValue(out, a.Summary, "  ") }},
+	}
+	for _, f := range fields {
+		out.WriteString(",\n  \"" + f.name + "\": ")
+		if err := f.write(); err != nil {
+			return err
+		}
+	}
+	out.WriteString("\n}\n")
+	return out.Flush()
+}
+
+// writeList writes a list, an empty one for none.
+func writeList[T any](out *bufio.Writer, list []T) error {
+	out.WriteString("[")
+	separator := "\n    "
+	for _, element := range list {
+		out.WriteString(separator)
+		if err := writeValue(out, element, "    "); err != nil {
+			return err
+		}
+		separator = ",\n    "
+	}
+	if len(list) > 0 {
+		out.WriteString("\n  ")
+	}
+	_, err := out.WriteString("]")
+	return err
+}
