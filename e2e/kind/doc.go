@@ -7,5 +7,6 @@
 // replica of ours is replaced.
 //
 // The tests have the build tag kind, so that `make test` does not wait for a
-// cluster. With the tag they need one: what they lack is an error, never a skip.
+// cluster. With the tag they need one: what they lack is an error, and no skip, but for
+// draining nodes, which needs three.
 package kind

@@ -31,12 +31,13 @@ func TestInstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	readme := string(text)
-	helm := []string{"helm uninstall portcullis --namespace portcullis-system --wait", "kubectl delete namespace portcullis-system"}
+	// The README has the commands of kubectl first, and then those of Helm.
+	uninstall := commandsOf(t, readme, "### Uninstall")
 	ways := []way{
-		{"readme", commandsOf(t, readme, "## Install"), commandsOf(t, readme, "### Uninstall")},
+		{"readme", commandsOf(t, readme, "## Install"), uninstall[:1]},
 		kustomized("readme-cert-manager", commandsOf(t, readme, "### With cert-manager")),
 		kustomized("readme-highly-available", commandsOf(t, readme, "### Highly available")),
-		{"readme-helm", commandsOf(t, readme, "### With Helm"), helm},
+		{"readme-helm", commandsOf(t, readme, "### With Helm"), uninstall[1:]},
 	}
 	for _, overlay := range overlays(t, c.root) {
 		if !strings.Contains(readme, "kubectl apply -k "+overlay+"\n") {
@@ -45,9 +46,13 @@ func TestInstall(t *testing.T) {
 			}))
 		}
 	}
-	objects, err := harness.Render(filepath.Join(c.root, base))
-	if err != nil {
-		t.Fatal(err)
+	var objects []*unstructured.Unstructured // of all ways
+	for _, overlay := range overlays(t, c.root) {
+		rendered, err := harness.Render(filepath.Join(c.root, overlay))
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, rendered...)
 	}
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {

@@ -45,6 +45,10 @@ func TestReplicaKilled(t *testing.T) {
 			report(t, []problem{p}, killed)
 		}
 	}
+	// Every other one goes to the replica that is left.
+	if most := int(bound.Seconds()) * loadRate / 2; len(problems) > most {
+		t.Errorf("got %d creations refused, want at most %d", len(problems), most)
+	}
 	t.Logf("%d creations were refused, the last %s after the kill", len(problems), last.Round(time.Millisecond))
 }
 
