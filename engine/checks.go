@@ -18,6 +18,8 @@ type check struct {
 	// needs are the image facts that judge asks for; nil: none.
 	needs func(c *policies.Compiled, w *pod.Workload) []image.Need
 	judge func(in input, c *policies.Compiled) []pod.Finding
+	// judgeEach stands in for judge where each entry of the section has its own mode.
+	judgeEach func(in input, m policies.Match, add func(policies.Mode, []pod.Finding))
 }
 
 // input is what a check may look at.
@@ -25,11 +27,14 @@ type input struct {
 	evaluator *security.Evaluator
 	workload  *pod.Workload
 	facts     image.Facts
+	// before marks the workload that an update replaces.
+	before      bool
+	expressions *validate.Expressions
 }
 
 // checks are all sections, in the order in which their findings are listed. It
 // is never changed.
-var checks = []check{podSecurity, rootUser, digests, registries, probes, logging}
+var checks = []check{podSecurity, rootUser, digests, registries, probes, logging, expressions}
 
 var podSecurity = check{
 	rule: validate.PodSecurityRule,

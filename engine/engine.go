@@ -16,6 +16,7 @@ import (
 	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/pod/security"
 	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/validate"
 )
 
 // Namespace is what a review needs to know of the workload's namespace.
@@ -36,6 +37,8 @@ type Review struct {
 	Username string
 	// Now is the time by which exceptions have ended or not. Zero: none counts.
 	Now time.Time
+	// Request is what only expressions read.
+	Request validate.Request
 }
 
 // Engine decides reviews. It is safe for concurrent use.

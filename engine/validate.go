@@ -45,11 +45,19 @@ func (p *Plan) Validate(facts image.Facts) Verdict {
 
 func (p *Plan) judge(w *pod.Workload, facts image.Facts) Verdict {
 	var v Verdict
-	in := input{evaluator: p.engine.evaluator, workload: w, facts: facts}
+	in := input{evaluator: p.engine.evaluator, workload: w, facts: facts, before: w == p.Old}
+	if slices.ContainsFunc(p.matches, func(m policies.Match) bool { return len(m.Policy.Expressions) > 0 }) {
+		in.expressions = p.expressionsOn(w, facts, in.before)
+	}
 	honor, templates := false, policies.TemplatesWarn
 	for _, m := range p.matches {
 		for _, c := range checks {
-			if mode := c.mode(m, w); mode != "" {
+			mode := c.mode(m, w)
+			switch {
+			case mode == "":
+			case c.judgeEach != nil:
+				c.judgeEach(in, m, func(mode policies.Mode, findings []pod.Finding) { v.add(m, mode, findings) })
+			default:
 				v.add(m, mode, c.judge(in, m.Policy))
 			}
 		}

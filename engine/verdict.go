@@ -155,11 +155,14 @@ func (f Finding) String() string {
 	if f.Container != "" {
 		container = fmt.Sprintf("container %q: ", f.Container)
 	}
-	value := "is not set"
-	if f.Value != nil {
-		value = "is " + Quote(f.Value)
+	value := " is not set"
+	switch {
+	case f.Whole:
+		value = ""
+	case f.Value != nil:
+		value = " is " + Quote(f.Value)
 	}
-	return fmt.Sprintf("%s: %s: %s%s %s: %s. Fix: %s.", f.Policy, rule, container, f.Path, value, f.Message, f.Fix)
+	return fmt.Sprintf("%s: %s: %s%s%s: %s. Fix: %s.", f.Policy, rule, container, f.Path, value, f.Message, f.Fix)
 }
 
 // String is the edit in one line: policy, rule, container, field, value and what

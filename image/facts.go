@@ -63,8 +63,9 @@ type Platform struct {
 	// UIDErr is an *Error saying why UID is unknown; nil if the name was not looked up because UID was not asked for.
 	UIDErr error
 
-	Env          []string // NAME=value, as in the image
-	ExposedPorts []Port   // sorted by number, then protocol
+	Env          []string          // NAME=value, as in the image
+	Labels       map[string]string // as in the image; any text
+	ExposedPorts []Port            // sorted by number, then protocol
 	Healthcheck  *Healthcheck
 
 	// NoHealthcheck: the image says HEALTHCHECK NONE, which is more than saying nothing.

@@ -76,6 +76,9 @@ func (c *contents) cost() int {
 		for _, e := range p.Env {
 			n += 16 + len(e)
 		}
+		for key, value := range p.Labels {
+			n += 48 + len(key) + len(value)
+		}
 		if p.Healthcheck != nil {
 			n += 128
 			for _, word := range p.Healthcheck.Command {

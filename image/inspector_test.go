@@ -19,7 +19,7 @@ func TestContents(t *testing.T) {
 	w := newWorld(t)
 	reg := w.registry("reg.example")
 	reg.image("app", "v1", built{config: map[string]any{
-		"User": "1000:2000", "Env": []string{"A=b", "PATH=/bin"}, "Labels": map[string]string{"ignored": "x"},
+		"User": "1000:2000", "Env": []string{"A=b", "PATH=/bin"}, "Labels": map[string]string{"org.opencontainers.image.source": "x"},
 		"ExposedPorts": map[string]any{"8080/tcp": struct{}{}, "53/udp": struct{}{}, "8080": struct{}{}, "443/TCP": struct{}{}, "0/tcp": struct{}{}, "x/tcp": struct{}{}, "70000/tcp": struct{}{}, "1/icmp": struct{}{}},
 		"Healthcheck":  map[string]any{"Test": []string{"CMD-SHELL", "curl -f localhost"}, "Interval": 5e9, "Timeout": 1e9, "StartPeriod": 2e9, "StartInterval": 3e9, "Retries": 4},
 	}})
@@ -29,6 +29,7 @@ func TestContents(t *testing.T) {
 	}
 	want := []Platform{{
 		OS: "linux", Architecture: "amd64", User: "1000:2000", UID: 1000, Env: []string{"A=b", "PATH=/bin"},
+		Labels:       map[string]string{"org.opencontainers.image.source": "x"},
 		ExposedPorts: []Port{{53, "UDP"}, {443, "TCP"}, {8080, "TCP"}},
 		Healthcheck: &Healthcheck{
 			Command:  []string{"/bin/sh", "-c", "curl -f localhost"},

@@ -127,6 +127,7 @@ type configFile struct {
 	Config struct {
 		User         string
 		Env          []string
+		Labels       map[string]string
 		ExposedPorts map[string]struct{}
 		Shell        []string
 		Healthcheck  *struct {
@@ -164,6 +165,7 @@ func (f *configFile) platform(entry descriptor) (Platform, error) {
 	p := Platform{
 		OS: name.OS, Architecture: name.Architecture, Variant: name.Variant, Selected: selected,
 		User: f.Config.User[:min(len(f.Config.User), maxUser)], Env: f.Config.Env,
+		Labels: f.Config.Labels,
 	}
 	for s := range f.Config.ExposedPorts {
 		if port, ok := parsePort(s); ok {

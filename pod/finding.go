@@ -13,6 +13,9 @@ type Finding struct {
 	Path Path
 	// Value is the offending value, nil where the field is not set.
 	Value any
+	// Whole marks a finding about a part of the object that is too much to quote: a
+	// list or an object.
+	Whole bool
 	// Message says why the value is wrong, without a full stop: forbidden by Pod
 	// Security restricted:latest (privileged).
 	Message string

@@ -29,6 +29,7 @@ type Compiled struct {
 	Registries         *CompiledRegistries
 	ProbeRequirement   *CompiledProbeRequirement
 	LoggingRequirement *CompiledLoggingRequirement
+	Expressions        []CompiledExpression
 
 	mode      Mode
 	overrides []override
@@ -100,7 +101,7 @@ func (b *builder) rules(c *Compiled, path *field.Path, spec *PodPolicySpec) {
 	checks := b.validators(c, path.Child("validate"), &spec.Validate)
 	if mutators+checks == 0 {
 		b.refuse(path, "no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, "+
-			"validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging")
+			"validate.rootUser, validate.digests, validate.registries, validate.probes, validate.logging or validate.expressions")
 	}
 }
 
@@ -149,6 +150,10 @@ func (b *builder) validators(c *Compiled, path *field.Path, spec *ValidateSpec) 
 	}
 	if logging := spec.Logging; logging != nil {
 		c.LoggingRequirement = b.loggingRequirement(path.Child("logging"), logging, c.Logging)
+		count++
+	}
+	if len(spec.Expressions) > 0 {
+		c.Expressions = b.expressions(path.Child("expressions"), spec.Expressions)
 		count++
 	}
 	return count

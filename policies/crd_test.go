@@ -201,6 +201,8 @@ func TestCRDEnums(t *testing.T) {
 		"spec.mutate.hardening.mode":                            words(Modes()),
 		"spec.mutate.hardening.skipAnnotation":                  words(AllSkipAnnotations()),
 		"spec.mutate.hardening.fields[]":                        words(HardeningFields()),
+		"spec.validate.expressions[].mode":                      words(Modes()),
+		"spec.validate.expressions[].onError":                   words(ExpressionErrorActions()),
 		"spec.validate.podSecurity.mode":                        words(Modes()),
 		"spec.validate.rootUser.mode":                           words(Modes()),
 		"spec.validate.digests.mode":                            words(Modes()),

@@ -36,7 +36,7 @@ func documentCases() []loadCase {
 				`p.yaml: document 2, line 10: is not YAML: did not find expected node content` + "\n" +
 				`p.yaml: document 3, line 11: kind: is "Pod", want PodPolicy` + "\n" +
 				`p.yaml: document 3, line 12: apiVersion: is "v1", want portcullis.dev/v1alpha1` + "\n" +
-				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging`,
+				`p.yaml: document 4, line 17: spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes, validate.logging or validate.expressions`,
 		},
 	}
 }

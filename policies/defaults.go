@@ -43,6 +43,7 @@ func Default(p *PodPolicy) {
 	if user := spec.Validate.RootUser; user != nil {
 		user.Version = cmp.Or(user.Version, "latest")
 	}
+	defaultExpressions(spec.Validate.Expressions)
 	if digests := spec.Validate.Digests; digests != nil && digests.Require == nil {
 		require := true
 		digests.Require = &require

@@ -4,7 +4,7 @@ import "strings"
 
 // RuleName is a section of spec.mutate or spec.validate, such as validate.podSecurity.
 //
-// +kubebuilder:validation:Enum=mutate.digests;mutate.probes;mutate.logging;mutate.hardening;validate.podSecurity;validate.rootUser;validate.digests;validate.registries;validate.probes;validate.logging
+// +kubebuilder:validation:Enum=mutate.digests;mutate.probes;mutate.logging;mutate.hardening;validate.podSecurity;validate.rootUser;validate.digests;validate.registries;validate.probes;validate.logging;validate.expressions
 type RuleName string
 
 // The two parts that a RuleName begins with.
@@ -18,6 +18,7 @@ func RuleNames() []RuleName {
 	return []RuleName{
 		"mutate.digests", "mutate.probes", "mutate.logging", "mutate.hardening",
 		"validate.podSecurity", "validate.rootUser", "validate.digests", "validate.registries", "validate.probes", "validate.logging",
+		"validate.expressions",
 	}
 }
 
@@ -67,6 +68,8 @@ func (c *Compiled) has(rule RuleName) bool {
 		return c.ProbeRequirement != nil
 	case "validate.logging":
 		return c.LoggingRequirement != nil
+	case "validate.expressions":
+		return len(c.Expressions) > 0
 	}
 	return false
 }

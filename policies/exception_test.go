@@ -231,7 +231,7 @@ func TestRuleNames(t *testing.T) {
 	}
 	all := &PodPolicy{Spec: PodPolicySpec{
 		Mutate:   MutateSpec{Digests: &DigestPinning{}, Probes: &ProbeInjection{}, Logging: &LoggingInjection{}, Hardening: &Hardening{}},
-		Validate: ValidateSpec{&PodSecurity{Level: "baseline"}, &RootUser{}, &DigestRequirement{}, &Registries{}, &ProbeRequirement{}, &LoggingRequirement{}},
+		Validate: ValidateSpec{&PodSecurity{Level: "baseline"}, &RootUser{}, &DigestRequirement{}, &Registries{}, &ProbeRequirement{}, &LoggingRequirement{}, []Expression{{Name: "a", Expression: "true"}}},
 	}}
 	Default(all)
 	c, _ := compile(all)

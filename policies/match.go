@@ -67,7 +67,15 @@ func (s *Set) Len() int { return len(s.policies) }
 // AsksRegistries tells whether a policy has a rule whose answer may need a registry.
 func (s *Set) AsksRegistries() bool {
 	return slices.ContainsFunc(s.policies, func(c *Compiled) bool {
-		return c.Digests != nil || c.Probes != nil || c.Logging != nil || c.Hardening != nil || c.RootUser != nil || c.LoggingRequirement != nil
+		return c.Digests != nil || c.Probes != nil || c.Logging != nil || c.Hardening != nil || c.RootUser != nil || c.LoggingRequirement != nil ||
+			slices.ContainsFunc(c.Expressions, func(e CompiledExpression) bool { return e.Program.ImageFacts })
+	})
+}
+
+// ReadsObject tells whether an expression of a policy reads more of an object than its pod template.
+func (s *Set) ReadsObject() bool {
+	return slices.ContainsFunc(s.policies, func(c *Compiled) bool {
+		return slices.ContainsFunc(c.Expressions, func(e CompiledExpression) bool { return e.Program.Reads.Object || e.Program.Reads.OldObject })
 	})
 }
 

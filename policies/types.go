@@ -58,7 +58,7 @@ type PodPolicyList struct {
 
 // PodPolicySpec is what the policy covers, how strict it is, and its rules.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && (has(self.mutate.digests) || has(self.mutate.probes) || has(self.mutate.logging) || has(self.mutate.hardening))) || (has(self.validate) && (has(self.validate.podSecurity) || has(self.validate.rootUser) || has(self.validate.digests) || has(self.validate.registries) || has(self.validate.probes) || has(self.validate.logging)))",message="no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging"
+// +kubebuilder:validation:XValidation:rule="(has(self.mutate) && (has(self.mutate.digests) || has(self.mutate.probes) || has(self.mutate.logging) || has(self.mutate.hardening))) || (has(self.validate) && (has(self.validate.podSecurity) || has(self.validate.rootUser) || has(self.validate.digests) || has(self.validate.registries) || has(self.validate.probes) || has(self.validate.logging) || (has(self.validate.expressions) && size(self.validate.expressions) > 0)))",message="no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes, validate.logging or validate.expressions"
 type PodPolicySpec struct {
 	// The workloads that the policy applies to. Left out: every workload in
 	// every namespace.
@@ -294,4 +294,12 @@ type ValidateSpec struct {
 	// buffered. Its mode is Warn unless it sets its own. Example: {}.
 	// +optional
 	Logging *LoggingRequirement `json:"logging,omitempty"`
+
+	// Rules of your own, in CEL, as in ValidatingAdmissionPolicy. Example:
+	// [{name: no-host-aliases, expression: "!has(pod.spec.hostAliases)"}].
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Expressions []Expression `json:"expressions,omitempty"`
 }

@@ -125,13 +125,14 @@ type ExceptionRule struct {
 	Rule RuleName `json:"rule"`
 
 	// The checks of the rule, by the ids that findings carry: in
-	// "production: podSecurity/hostPorts" it is hostPorts. Left out: all of them.
+	// "production: podSecurity/hostPorts" it is hostPorts. Those of
+	// validate.expressions are the names of expressions. Left out: all of them.
 	// Example: [hostPorts].
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_]+$`
+	// +kubebuilder:validation:items:Pattern=`^[-A-Za-z0-9_]+$`
 	Checks []string `json:"checks,omitempty"`
 }
 

@@ -137,10 +137,47 @@ func selectorCases() []validationCase {
 	}
 }
 
+// compilesCEL: the API server knows no expression of ours, so that only we can compile it; it is our webhook that refuses it there.
+const compilesCEL = "the CRD cannot compile expressions"
+
+func expressionCases() []validationCase {
+	return []validationCase{
+		{name: "expressions", spec: `{validate: {expressions: [{name: a, expression: "variables.count > 0", messageExpression: "string(variables.count)", onError: Warn, mode: Audit,
+			variables: [{name: count, expression: "pod.spec.containers.size()"}]}]}}`},
+		{name: "no expressions", spec: `{validate: {expressions: []}}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes, validate.logging or validate.expressions`}},
+		{
+			name: "expression fields", spec: `{validate: {expressions: [{name: A_b, expression: "true", onError: Ignore, mode: Deny}]}}`,
+			want: []string{
+				`spec.validate.expressions[0].name: "A_b" is not a name; use up to 63 lower-case letters, digits and - (not first or last)`,
+				`spec.validate.expressions[0].mode: "Deny" is not a mode; use Enforce, Warn or Audit`,
+				`spec.validate.expressions[0].onError: "Ignore" is not an action; use Deny or Warn`,
+			},
+		},
+		{
+			name: "expression names", spec: `{validate: {expressions: [{name: a, expression: "true"}, {name: a, expression: "true"}]}}`,
+			want: []string{`spec.validate.expressions[1].name: "a" is the name of an entry before it too`},
+		},
+		{
+			name: "expression errors", inGoOnly: compilesCEL,
+			spec: `{validate: {expressions: [
+				{name: a, expression: "pod.spec.containerz == 1", messageExpression: "1", variables: [{name: x, expression: "[1"}]},
+				{name: b, expression: "params.x", message: "one\ntwo"}, {name: c, expression: "pod.metadata.name", fix: "x"}]}}`,
+			want: []string{
+				`spec.validate.expressions[0].variables[0].expression: 1:3: Syntax error: mismatched input '<EOF>' expecting {']', ','}`,
+				`spec.validate.expressions[0].expression: 1:9: undefined field 'containerz'`,
+				`spec.validate.expressions[0].messageExpression: 1:1: is of type int; it must be of type string`,
+				`spec.validate.expressions[1].message: has several lines; write one`,
+				`spec.validate.expressions[1].expression: 1:1: there is no params: a policy carries its own values; write the value itself, or a variable`,
+				`spec.validate.expressions[2].expression: 1:1: is of type string; it must be of type bool`,
+			},
+		},
+	}
+}
+
 func modeCases() []validationCase {
 	return []validationCase{
-		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging`}},
-		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes or validate.logging`}},
+		{name: "no rule", spec: `{mode: Audit}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes, validate.logging or validate.expressions`}},
+		{name: "no rule in sections", spec: `{mutate: {}, validate: {}}`, want: []string{`spec: no rule is switched on; add mutate.digests, mutate.probes, mutate.logging, mutate.hardening, validate.podSecurity, validate.rootUser, validate.digests, validate.registries, validate.probes, validate.logging or validate.expressions`}},
 		{name: "modes", spec: `{mode: Warn, onRegistryError: Warn, existingViolations: Deny, mutate: {digests: {mode: Audit}}, validate: {podSecurity: {mode: Enforce}},
 			modeOverrides: [{namespaces: [a, "b-*"], mode: Audit}, {namespaces: ["*"], mode: Enforce}]}`},
 		{
@@ -190,7 +227,7 @@ func overrides(n int) []string {
 
 func TestValidate(t *testing.T) {
 	server := newAPIServer(t)
-	for _, tc := range slices.Concat(matchCases(), selectorCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases(),
+	for _, tc := range slices.Concat(matchCases(), selectorCases(), expressionCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases(),
 		ownerCases(), probesCases(), probeTemplateCases(), probeCatalogCases(), probeRequirementCases(), hardeningCases(), rootUserCases(), digestRequirementCases(), registriesCases(), loggingCases(), loggingCatalogCases(), loggingRequirementCases()) {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: " + tc.spec
@@ -237,7 +274,11 @@ func TestEverySectionIsARule(t *testing.T) {
 	Default(none)
 	for part, typ := range map[string]reflect.Type{"mutate": reflect.TypeFor[MutateSpec](), "validate": reflect.TypeFor[ValidateSpec]()} {
 		for section := range fieldsOf(typ) {
-			text := "metadata: {name: p}\nspec: {" + part + ": {" + section + ": {}}}"
+			value := "{}"
+			if section == "expressions" {
+				value = `[{name: x, expression: "true"}]`
+			}
+			text := "metadata: {name: p}\nspec: {" + part + ": {" + section + ": " + value + "}}"
 			p := &PodPolicy{}
 			object := map[string]any{}
 			if err := errors.Join(yaml.UnmarshalStrict([]byte(text), p), yaml.Unmarshal([]byte(text), &object)); err != nil {

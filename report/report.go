@@ -77,6 +77,8 @@ type Result struct {
 	Field string `json:"field"`
 	// Value is the JSON value of the field, nil where the field is not set.
 	Value any `json:"value,omitempty"`
+	// Whole marks a field that is set and too much to quote, so that it has no Value.
+	Whole bool `json:"-"`
 	// Message says what is wrong, as a part of a sentence without a full stop.
 	Message string `json:"message"`
 	// Fix says what to write instead, as an imperative without a full stop.

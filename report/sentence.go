@@ -52,7 +52,7 @@ func value(r Result) string {
 	switch {
 	case r.Value != nil:
 		return plain(engine.Quote(r.Value))
-	case r.finding() && r.Field != "":
+	case r.finding() && r.Field != "" && !r.Whole:
 		return "not set"
 	}
 	return ""

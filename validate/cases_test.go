@@ -29,7 +29,15 @@ func rules(t testing.TB) map[string]struct {
 	}
 	compiled := compile(t, `{rootUser: {}, probes: {require: [readiness]}, digests: {forbidTags: [latest]},
 		registries: {allow: ["registry.example.com/**", "docker.io/library/*"], deny: ["registry.example.com/team/banned"]},
-		logging: {require: [environment, terminationMessagePolicy]}}`)
+		logging: {require: [environment, terminationMessagePolicy]},
+		expressions: [
+			{name: team, expression: 'has(pod.metadata.labels) && "team" in pod.metadata.labels', message: "every pod names its team", fix: "add the label team"},
+			{name: hostpath, expression: '!has(pod.spec.volumes) || pod.spec.volumes.all(v, !has(v.hostPath) || v.hostPath.path.startsWith("/data/"))',
+				messageExpression: '"hostPath is for /data, and not for " + pod.spec.volumes.filter(v, has(v.hostPath)).map(v, v.hostPath.path).join(", ")'},
+			{name: memory, variables: [{name: limited, expression: 'pod.spec.containers.filter(c, has(c.resources.limits) && "memory" in c.resources.limits)'}],
+				expression: 'variables.limited.all(c, quantity(c.resources.limits["memory"]).compareTo(quantity("2Gi")) <= 0)'},
+			{name: source, expression: 'pod.spec.containers.all(c, "org.opencontainers.image.source" in image(c).labels)', message: "every image says where its source is"},
+			{name: error, expression: 'pod.spec.hostAliases.all(a, a.ip != "127.0.0.1")'}]}`)
 	type rule = struct {
 		checks []string
 		judge  func(w *pod.Workload, check string) []pod.Finding
@@ -54,6 +62,9 @@ func rules(t testing.TB) map[string]struct {
 		LoggingRule: {[]string{logDirectory, logRedirect, logTailSidecar, logEnvironment, logTerminationMessage}, func(w *pod.Workload, _ string) []pod.Finding {
 			return Logging(w, compiled.LoggingRequirement, loggingFacts())
 		}},
+		ExpressionsRule: {[]string{"team", "hostpath", "memory", "source", "error"}, func(w *pod.Workload, _ string) []pod.Finding {
+			return judgeExpressions(w, compiled, ExpressionInput{Facts: expressionFacts()})
+		}},
 		RegistriesRule: {[]string{registryNotAllowed, registryDenied}, func(w *pod.Workload, _ string) []pod.Finding {
 			return Registries(w, compiled.Registries)
 		}},
@@ -61,11 +72,12 @@ func rules(t testing.TB) map[string]struct {
 }
 
 // TestExceptableChecks requires that an exception can name every check that there
-// is, and no other.
+// is, and no other. The names of expressions are the admin's: only what cannot be
+// one is refused.
 func TestExceptableChecks(t *testing.T) {
 	for name, rule := range rules(t) {
 		e := &policies.PolicyException{}
-		e.Spec.Rules = []policies.ExceptionRule{{Rule: policies.RuleName("validate." + name), Checks: append(rule.checks[:len(rule.checks):len(rule.checks)], "invented")}}
+		e.Spec.Rules = []policies.ExceptionRule{{Rule: policies.RuleName("validate." + name), Checks: append(rule.checks[:len(rule.checks):len(rule.checks)], "in.vented")}}
 		var refused []string
 		for _, problem := range policies.ValidateException(e) {
 			if strings.HasPrefix(problem.Field, "spec.rules") {

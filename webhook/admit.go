@@ -103,6 +103,7 @@ func (a *admission) plan(ctx context.Context, req *request) (*engine.Plan, *admi
 	}
 	review.Now = a.now()
 	review.Namespace = engine.Namespace{Name: namespace.Name, Labels: namespace.Labels}
+	review.Request.Namespace, review.Request.Context = namespace, ctx
 	return a.engine.Plan(review, set), nil
 }
 
@@ -136,12 +137,14 @@ func decodeObjects(req *request) (engine.Review, error) {
 		return engine.Review{}, fmt.Errorf("cannot judge a %s in %s/%s: expected one of the kinds that carry a pod template", gvk, req.Resource.Resource, req.Subresource)
 	}
 	review := engine.Review{Subresource: req.Subresource, Username: req.UserInfo.Username}
+	review.Request.Object, review.Request.Admission = req.Object, req.admission
 	var err error
 	if review.Workload, err = decodeObject(kind, req.Object); err != nil {
 		return review, err
 	}
 	if req.Operation == admissionv1.Update {
 		review.Old, err = decodeObject(kind, req.OldObject)
+		review.Request.OldObject = req.OldObject
 	}
 	return review, err
 }

@@ -9,7 +9,9 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -25,9 +27,25 @@ type request struct {
 	Operation   admissionv1.Operation       `json:"operation"`
 	Object      jsontext.Value              `json:"object"`
 	OldObject   jsontext.Value              `json:"oldObject"`
-	UserInfo    struct {
-		Username string `json:"username"`
-	} `json:"userInfo"`
+	UserInfo    authenticationv1.UserInfo   `json:"userInfo"`
+
+	// What follows is read by expressions alone.
+	RequestKind        *metav1.GroupVersionKind     `json:"requestKind"`
+	RequestResource    *metav1.GroupVersionResource `json:"requestResource"`
+	RequestSubresource string                       `json:"requestSubResource"`
+	DryRun             *bool                        `json:"dryRun"`
+	Options            jsontext.Value               `json:"options"`
+}
+
+// admission is the request as expressions see it, without the objects, which they
+// have under names of their own.
+func (r *request) admission() *admissionv1.AdmissionRequest {
+	return &admissionv1.AdmissionRequest{
+		UID: r.UID, Kind: r.Kind, Resource: r.Resource, SubResource: r.Subresource,
+		RequestKind: r.RequestKind, RequestResource: r.RequestResource, RequestSubResource: r.RequestSubresource,
+		Name: r.Name, Namespace: r.Namespace, Operation: r.Operation, UserInfo: r.UserInfo, DryRun: r.DryRun,
+		Options: runtime.RawExtension{Raw: r.Options},
+	}
 }
 
 const reviewKind = "AdmissionReview"

@@ -155,11 +155,14 @@ func (x *explanation) checks(results []report.Result) {
 		if r.Container != "" {
 			container = fmt.Sprintf("container %q: ", r.Container)
 		}
-		value := "is not set"
-		if r.Value != nil {
-			value = "is " + engine.Quote(r.Value)
+		value := " is not set"
+		switch {
+		case r.Whole:
+			value = ""
+		case r.Value != nil:
+			value = " is " + engine.Quote(r.Value)
 		}
-		x.line("    %s: %s%s %s: %s", text, container, r.Field, value, unquoted(r.Message))
+		x.line("    %s: %s%s%s: %s", text, container, r.Field, value, unquoted(r.Message))
 		if r.Fix != "" {
 			x.line("          fix: %s", unquoted(r.Fix))
 		}

@@ -22,13 +22,13 @@ import (
 func newExport(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write what a cluster has into files",
+		Short: "Write what a cluster has, or can enforce, into files",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("what to export is missing; see %s --help", cmd.CommandPath())}
 		},
 	}
-	cmd.AddCommand(newExportBundle(s))
+	cmd.AddCommand(newExportBundle(s), newExportVAP(s))
 	return cmd
 }
 

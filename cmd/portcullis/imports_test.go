@@ -16,25 +16,27 @@ const module = "github.com/portcullis-dev/portcullis"
 // cmd -> {webhook, audit, report} -> engine -> {mutate, validate} -> {policies, image, pod},
 // and audit -> report, whose results it keeps.
 func TestImportDirection(t *testing.T) {
-	leaves := []string{"policies", "image", "image/lock", "pod", "pod/security"}
+	leaves := []string{"policies", "policies/expression", "image", "image/lock", "pod", "pod/security"}
 	core := append([]string{"mutate", "validate"}, leaves...)
 	front := append([]string{"engine"}, core...)
 	mayImport := map[string][]string{
-		"pod":            nil,
-		"pod/security":   {"pod"},
-		"pod/podtest":    {"pod"},
-		"image":          nil,
-		"image/lock":     {"image"},
-		"policies":       nil,
-		"input":          {"pod"},
-		"input/rewrite":  {"pod"},
-		"report":         front,
-		"mutate":         leaves,
-		"validate":       leaves,
-		"engine":         core,
-		"webhook":        front,
-		"audit":          append([]string{"report"}, front...),
-		"cmd/portcullis": append([]string{"webhook", "audit", "input", "input/rewrite", "report"}, front...),
+		"pod":                 nil,
+		"pod/security":        {"pod"},
+		"pod/podtest":         {"pod"},
+		"image":               nil,
+		"image/lock":          {"image"},
+		"policies":            {"policies/expression"},
+		"policies/expression": nil,
+		"policies/vap":        {"policies", "policies/expression"},
+		"input":               {"pod"},
+		"input/rewrite":       {"pod"},
+		"report":              front,
+		"mutate":              leaves,
+		"validate":            leaves,
+		"engine":              core,
+		"webhook":             front,
+		"audit":               append([]string{"report"}, front...),
+		"cmd/portcullis":      append([]string{"webhook", "audit", "input", "input/rewrite", "report", "policies/vap"}, front...),
 	}
 	onlyIn := map[string][]string{
 		"github.com/google/go-containerregistry": {"image"},

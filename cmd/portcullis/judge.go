@@ -63,7 +63,12 @@ type judgement struct {
 
 // review is the creation of a document's workload.
 func (j *judge) review(d *input.Document) engine.Review {
-	return engine.Review{Workload: d.Workload, Namespace: j.namespace(d.Namespace), Now: j.now}
+	r := engine.Review{Workload: d.Workload, Namespace: j.namespace(d.Namespace), Now: j.now}
+	if j.policies.ReadsObject() {
+		// An object that was read is one that can be read again.
+		r.Request.Object, _ = d.JSON()
+	}
+	return r
 }
 
 // namespace has the label that the API server sets on each.
@@ -82,6 +87,7 @@ func (j *judge) namespace(name string) engine.Namespace {
 
 // judge repairs the workload of a review, changing it, and judges what comes out.
 func (j *judge) judge(ctx context.Context, r engine.Review) judgement {
+	r.Request.Context = ctx
 	plan := j.engine.Plan(r, j.policies)
 	result := judgement{plan: plan, offline: j.images == nil || j.offline, locked: j.lock != nil}
 	result.mutation = plan.Mutate(j.gather(ctx, plan, plan.MutationNeeds))

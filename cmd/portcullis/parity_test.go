@@ -29,6 +29,23 @@ import (
 	"github.com/portcullis-dev/portcullis/webhook"
 )
 
+// ownRules are expressions over all that a file tells.
+const ownRules = `
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: own}
+spec:
+  mode: Warn
+  validate:
+    expressions:
+    - {name: team, expression: 'has(pod.metadata.labels) && "team" in pod.metadata.labels', message: every pod names its team}
+    - {name: named, expression: 'object.metadata.name != "example" && object.spec == object.spec', messageExpression: '"it is called " + object.metadata.name'}
+    - {name: source, expression: 'pod.spec.containers.all(c, "source" in image(c).labels)'}
+    - {name: namespace, expression: 'namespaceObject.metadata.labels["tier"] == "silver" || request.operation != "CREATE"'}
+    - {name: error, mode: Audit, expression: 'pod.spec.hostAliases.all(a, a.ip != "127.0.0.1")'}
+`
+
 // parityPolicies have every rule, in one mode each.
 const parityPolicies = `
 apiVersion: portcullis.dev/v1alpha1
@@ -78,7 +95,7 @@ func (parityImages) Gather(_ context.Context, needs []image.Need, _ image.Creden
 // TestParity requires one verdict everywhere: for every case file the command
 // line, the engine and the webhook find the same, in the same words.
 func TestParity(t *testing.T) {
-	list, err := policies.Load([]byte(parityPolicies), "parity.yaml")
+	list, err := policies.Load([]byte(parityPolicies+ownRules), "parity.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +156,11 @@ func judgeDirectly(t *testing.T, core *engine.Engine, set *policies.Set, file st
 	if name == "" {
 		name = "default"
 	}
-	plan := core.Plan(engine.Review{Workload: w, Namespace: engine.Namespace{Name: name, Labels: namespaces[name]}}, set)
+	review := engine.Review{Workload: w, Namespace: engine.Namespace{Name: name, Labels: namespaces[name]}}
+	if review.Request.Object, err = yaml.YAMLToJSON(data); err != nil {
+		t.Fatal(err)
+	}
+	plan := core.Plan(review, set)
 	var none image.Credentials
 	mutation := plan.Mutate(parityImages{}.Gather(t.Context(), plan.MutationNeeds(), none))
 	validation := plan.Validate(parityImages{}.Gather(t.Context(), plan.ValidationNeeds(), none))
@@ -157,6 +178,9 @@ func findingsOf(findings []engine.Finding) []report.Result {
 			Policy: f.Policy, Rule: f.Rule, Check: f.Check, Mode: string(f.Mode), Result: outcome,
 			Container: f.Container, Field: f.Path.String(), Value: f.Value, Message: f.Message, Fix: f.Fix,
 		})
+		if last := &results[len(results)-1]; f.Whole {
+			last.Value, last.Whole = nil, true
+		}
 	}
 	return results
 }

@@ -45,6 +45,9 @@ func resultOf(d *input.Document, f engine.Finding, skip unanswered) report.Resul
 	r.Policy, r.Rule, r.Check, r.Mode = f.Policy, f.Rule, f.Check, string(f.Mode)
 	r.Container, r.Field, r.Value = f.Container, f.Path.String(), f.Value
 	r.Message, r.Fix = f.Message, f.Fix
+	if f.Whole {
+		r.Value, r.Whole = nil, true
+	}
 	r.Result = report.Warn
 	if f.Mode == policies.ModeEnforce {
 		r.Result = report.Fail

@@ -50,6 +50,8 @@ func newUnanswered(j judgement) unanswered {
 // reason is why a finding is skipped, empty where it holds.
 func (u unanswered) reason(f engine.Finding) string {
 	switch {
+	case f.Unknown && f.Advisory:
+		return f.Message // what only admission knows
 	case !u.offline:
 		return ""
 	case f.NoAnswer:

@@ -26,9 +26,17 @@ func rulesOfCases() map[string]string {
 		"digests": `{digests: {forbidTags: [latest]}}`,
 		"registries": `{registries: {allow: ["registry.example.com/**", "docker.io/library/*"],
 			deny: ["registry.example.com/team/banned"]}}`,
-		"logging":                `{logging: {mode: Enforce, require: [environment, terminationMessagePolicy]}}`,
-		"probes":                 `{probes: {require: [readiness]}}`,
-		"rootUser":               `{rootUser: {}}`,
+		"logging":  `{logging: {mode: Enforce, require: [environment, terminationMessagePolicy]}}`,
+		"probes":   `{probes: {require: [readiness]}}`,
+		"rootUser": `{rootUser: {}}`,
+		"expressions": `{expressions: [
+			{name: team, expression: 'has(pod.metadata.labels) && "team" in pod.metadata.labels', message: "every pod names its team", fix: "add the label team"},
+			{name: hostpath, expression: '!has(pod.spec.volumes) || pod.spec.volumes.all(v, !has(v.hostPath) || v.hostPath.path.startsWith("/data/"))',
+				messageExpression: '"hostPath is for /data, and not for " + pod.spec.volumes.filter(v, has(v.hostPath)).map(v, v.hostPath.path).join(", ")'},
+			{name: memory, variables: [{name: limited, expression: 'pod.spec.containers.filter(c, has(c.resources.limits) && "memory" in c.resources.limits)'}],
+				expression: 'variables.limited.all(c, quantity(c.resources.limits["memory"]).compareTo(quantity("2Gi")) <= 0)'},
+			{name: source, expression: 'pod.spec.containers.all(c, "org.opencontainers.image.source" in image(c).labels)', message: "every image says where its source is"},
+			{name: error, expression: 'pod.spec.hostAliases.all(a, a.ip != "127.0.0.1")'}]}`,
 		"podSecurity/baseline":   `{podSecurity: {level: baseline}}`,
 		"podSecurity/restricted": `{podSecurity: {level: restricted}}`,
 	}
@@ -118,7 +126,7 @@ func (r replay) judge(t *testing.T, namespace, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rule := filepath.Base(filepath.Dir(file)); rule == "rootUser" || rule == "logging" { // these images are looked at
+	if rule := filepath.Base(filepath.Dir(file)); rule == "rootUser" || rule == "logging" || rule == "expressions" { // these images are looked at
 		data = []byte(strings.ReplaceAll(string(data), "registry.example.com", r.Registry.Host()))
 	}
 	var pod corev1.Pod
@@ -161,6 +169,7 @@ func pushImagesOfCases(t *testing.T, c *suite.Cluster) {
 		return harness.Platform{Config: harness.Config{Env: variables}}
 	}
 	const python = "PYTHON_VERSION=3.12.4"
+	labelled := harness.Platform{Config: harness.Config{Labels: map[string]string{"org.opencontainers.image.source": "https://git.example.com/shop"}}}
 	for name, platforms := range map[string][]harness.Platform{
 		"root":               {user("")},
 		"zero":               {user("0:0")},
@@ -172,6 +181,9 @@ func pushImagesOfCases(t *testing.T, c *suite.Cluster) {
 		"root-on-arm64":      {user("1000"), arm(user(""))},
 		"windows":            {windows},
 		"windows-and-number": {windows, user("1000")},
+		"labelled":           {labelled, arm(labelled)},
+		"labelled-on-amd64":  {labelled, arm(env())},
+		"bare":               {env()},
 		"plain":              {env()},
 		"python":             {env(python), arm(env(python))},
 		"python-unbuffered":  {env(python, "PYTHONUNBUFFERED=1", "NO_COLOR=1")},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -48,7 +49,33 @@ func Generated(manifests string) (map[string][]byte, error) {
 	if err := addParts(files, manifests); err != nil {
 		return nil, err
 	}
+	if err := addFallback(files); err != nil {
+		return nil, err
+	}
 	return files, nil
+}
+
+// addFallback adds the preset baseline as the API server enforces it itself, each
+// object in a file of its own.
+func addFallback(files map[string][]byte) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	export := exec.Command("go", "run", "./cmd/portcullis", "export", "vap", "--preset", "baseline")
+	export.Dir = root
+	output, err := export.Output()
+	if err != nil {
+		return fmt.Errorf("exporting the preset baseline: %w", err)
+	}
+	parts := bytes.Split(output, []byte("---\n"))
+	if len(parts) != 3 {
+		return fmt.Errorf("exporting the preset baseline: got %d parts, want comments, a policy and a binding", len(parts))
+	}
+	const folder = "components/native-fallback/"
+	files[folder+"10-validatingadmissionpolicy.yaml"] = append(parts[0], parts[1]...)
+	files[folder+"11-validatingadmissionpolicybinding.yaml"] = append([]byte("# Written by portcullis export vap.\n"), parts[2]...)
+	return nil
 }
 
 // addParts adds the parts of objects that the chart takes over as they are.

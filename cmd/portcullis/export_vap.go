@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/policies/vap"
+)
+
+// exportVAPFlags are the flags of the export vap command as they are typed.
+type exportVAPFlags struct {
+	policies []string
+	preset   string
+	file     string
+}
+
+func newExportVAP(s streams) *cobra.Command {
+	var f exportVAPFlags
+	cmd := &cobra.Command{
+		Use:   "vap",
+		Short: "Write policies as ValidatingAdmissionPolicies, for while the webhook is away",
+		Long: `Vap writes policies as ValidatingAdmissionPolicies with their bindings, which the
+API server evaluates itself: Pod Security levels, registries, digests and
+expressions go on to be enforced while the webhook is away. What needs images, and
+what cannot be said there, is named on standard error and in comments of the
+output. Kubernetes 1.30 and later has what is needed for it.`,
+		Example: `  portcullis export vap --policy production.yaml | kubectl apply -f -
+  portcullis export vap --preset baseline --file baseline-vap.yaml`,
+		Args: noArgs,
+		RunE: func(_ *cobra.Command, _ []string) error { return f.run(s) },
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies to export")
+	flags.StringVar(&f.preset, "preset", "", "`preset` to export: "+strings.Join(policies.PresetNames(), ", "))
+	flags.StringVar(&f.file, "file", "", "`file` to write, as a whole or not at all (default: standard output)")
+	return cmd
+}
+
+func (f *exportVAPFlags) run(s streams) error {
+	list, err := f.read()
+	if err != nil {
+		return usageError{err}
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "# Written by portcullis export vap.\n")
+	for _, p := range list {
+		if err := writeVAP(&out, s.err, p); err != nil {
+			return err
+		}
+	}
+	if f.file == "" {
+		_, err := s.out.Write(out.Bytes())
+		return err
+	}
+	if err := writeFile(f.file, out.Bytes()); err != nil {
+		return fmt.Errorf("writing --file %q: %w", f.file, err)
+	}
+	return nil
+}
+
+func (f *exportVAPFlags) read() ([]*policies.PodPolicy, error) {
+	switch {
+	case len(f.policies) > 0 && f.preset != "":
+		return nil, fmt.Errorf("--policy and --preset are given: give one of them")
+	case len(f.policies) > 0:
+		return policies.LoadFiles(f.policies...)
+	case f.preset == "":
+		return nil, fmt.Errorf("neither --policy nor --preset is given: name the policies to export")
+	}
+	preset, err := policies.Preset(f.preset)
+	if err != nil {
+		return nil, fmt.Errorf("reading --preset: %w", err)
+	}
+	return []*policies.PodPolicy{preset}, nil
+}
+
+// writeVAP writes the documents of one policy, and what is not in them to both.
+func writeVAP(out, stderr io.Writer, p *policies.PodPolicy) error {
+	exported := vap.Export(p)
+	fmt.Fprintf(out, "#\n# PodPolicy %s\n", p.Name)
+	for _, left := range exported.Left {
+		fmt.Fprintf(out, "# Not exported: %s.\n", left)
+		fmt.Fprintf(stderr, "portcullis: PodPolicy %s: not exported: %s\n", p.Name, left)
+	}
+	if len(exported.Policies) == 0 {
+		fmt.Fprintf(stderr, "portcullis: PodPolicy %s: nothing of it can be exported\n", p.Name)
+	}
+	for i := range exported.Policies {
+		for _, object := range []any{exported.Policies[i], exported.Bindings[i]} {
+			data, err := yaml.Marshal(object)
+			if err != nil {
+				return fmt.Errorf("writing the policy %q: %w", exported.Policies[i].Name, err)
+			}
+			text := strings.ReplaceAll(string(data), "status: {}\n", "")
+			fmt.Fprintf(out, "---\n%s", text)
+		}
+	}
+	return nil
+}
