@@ -30,8 +30,8 @@ func TestActionChecksAllPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	for paths, want := range map[string]string{
-		".":                      "check --preset restricted --output github -- .\n",
-		"deploy/a deploy/b":      "check --preset restricted --output github -- deploy/a deploy/b\n",
+		".":                       "check --preset restricted --output github -- .\n",
+		"deploy/a deploy/b":       "check --preset restricted --output github -- deploy/a deploy/b\n",
 		"deploy/a\ndeploy/b\n\nc": "check --preset restricted --output github -- deploy/a deploy/b c\n",
 	} {
 		command := exec.CommandContext(t.Context(), "bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", steps[len(steps)-1].Run)
