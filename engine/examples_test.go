@@ -24,6 +24,12 @@ import (
 // say: NAME.yaml, NAME-policy.yaml and NAME.diff in examples/.
 func examples() map[string]image.Facts {
 	return map[string]image.Facts{
+		"digests": {
+			"registry.example.com/shop/migrate:2.1": digestImage("1"),
+			"registry.example.com/shop/web:2.1":     digestImage("2"),
+			"nginx:1.27":                            digestImage("3"),
+			"registry.example.com/shop/themes:7":    digestImage("4"),
+		},
 		"hardening": {
 			"registry.example.com/shop/web:2.1":     linuxImage(image.Platform{User: "app", UID: 10001}),
 			"registry.example.com/shop/migrate:2.1": linuxImage(image.Platform{User: "1000", UID: 1000}),
@@ -51,6 +57,11 @@ func linuxImage(says image.Platform) image.Fact {
 	amd64.OS, amd64.Architecture, amd64.Selected = "linux", "amd64", true
 	arm64.OS, arm64.Architecture, arm64.Selected = "linux", "arm64", true
 	return image.Fact{Digest: "sha256:" + strings.Repeat("0123456789abcdef", 4), Platforms: []image.Platform{amd64, arm64}}
+}
+
+// digestImage is an image of whose tag nothing but the digest is asked.
+func digestImage(digit string) image.Fact {
+	return image.Fact{Digest: "sha256:" + strings.Repeat(digit, 64)}
 }
 
 // TestExamples mutates each manifest of examples/ that has a policy beside it, and

@@ -64,6 +64,8 @@ type Platform struct {
 	UIDErr error
 
 	Env          []string          // NAME=value, as in the image
+	Entrypoint   []string          // argv; a shell form comes with its shell
+	Cmd          []string          // what follows Entrypoint, or is the argv where there is none
 	Labels       map[string]string // as in the image; any text
 	ExposedPorts []Port            // sorted by number, then protocol
 	Healthcheck  *Healthcheck

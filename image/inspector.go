@@ -72,22 +72,24 @@ func (c *contents) cost() int {
 	}
 	n := 256
 	for _, p := range c.platforms {
-		n += 256 + len(p.User) + 16*len(p.ExposedPorts)
-		for _, e := range p.Env {
-			n += 16 + len(e)
-		}
+		n += 256 + len(p.User) + 16*len(p.ExposedPorts) + textsCost(p.Env) + textsCost(p.Entrypoint) + textsCost(p.Cmd)
 		for key, value := range p.Labels {
 			n += 48 + len(key) + len(value)
 		}
 		if p.Healthcheck != nil {
-			n += 128
-			for _, word := range p.Healthcheck.Command {
-				n += 16 + len(word)
-			}
+			n += 128 + textsCost(p.Healthcheck.Command)
 		}
 	}
 	for _, u := range c.users {
 		n += 64 + 160*len(u.layers)
+	}
+	return n
+}
+
+func textsCost(texts []string) int {
+	n := 0
+	for _, text := range texts {
+		n += 16 + len(text)
 	}
 	return n
 }

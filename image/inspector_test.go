@@ -21,6 +21,8 @@ func TestContents(t *testing.T) {
 	reg.image("app", "v1", built{config: map[string]any{
 		"User": "1000:2000", "Env": []string{"A=b", "PATH=/bin"}, "Labels": map[string]string{"org.opencontainers.image.source": "x"},
 		"ExposedPorts": map[string]any{"8080/tcp": struct{}{}, "53/udp": struct{}{}, "8080": struct{}{}, "443/TCP": struct{}{}, "0/tcp": struct{}{}, "x/tcp": struct{}{}, "70000/tcp": struct{}{}, "1/icmp": struct{}{}},
+		"Entrypoint":   []string{"sudo", "-E"},
+		"Cmd":          []string{"serve"},
 		"Healthcheck":  map[string]any{"Test": []string{"CMD-SHELL", "curl -f localhost"}, "Interval": 5e9, "Timeout": 1e9, "StartPeriod": 2e9, "StartInterval": 3e9, "Retries": 4},
 	}})
 	fact := w.one(w.registries(Config{}), configNeed("reg.example/app:v1"))
@@ -29,6 +31,7 @@ func TestContents(t *testing.T) {
 	}
 	want := []Platform{{
 		OS: "linux", Architecture: "amd64", User: "1000:2000", UID: 1000, Env: []string{"A=b", "PATH=/bin"},
+		Entrypoint: []string{"sudo", "-E"}, Cmd: []string{"serve"},
 		Labels:       map[string]string{"org.opencontainers.image.source": "x"},
 		ExposedPorts: []Port{{53, "UDP"}, {443, "TCP"}, {8080, "TCP"}},
 		Healthcheck: &Healthcheck{

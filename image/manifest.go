@@ -127,6 +127,8 @@ type configFile struct {
 	Config struct {
 		User         string
 		Env          []string
+		Entrypoint   []string
+		Cmd          []string
 		Labels       map[string]string
 		ExposedPorts map[string]struct{}
 		Shell        []string
@@ -165,6 +167,7 @@ func (f *configFile) platform(entry descriptor) (Platform, error) {
 	p := Platform{
 		OS: name.OS, Architecture: name.Architecture, Variant: name.Variant, Selected: selected,
 		User: f.Config.User[:min(len(f.Config.User), maxUser)], Env: f.Config.Env,
+		Entrypoint: f.Config.Entrypoint, Cmd: f.Config.Cmd,
 		Labels: f.Config.Labels,
 	}
 	for s := range f.Config.ExposedPorts {

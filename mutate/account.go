@@ -27,6 +27,8 @@ type account struct {
 	// lowPort: there is a port below 1024, which needs root, the capability
 	// NET_BIND_SERVICE or a node that lets everybody have it.
 	lowPort bool
+	// sudo: a program that works by setuid is named in what the container runs.
+	sudo bool
 	// windows: the image, as far as it counts here, is for Windows.
 	windows bool
 	// elsewhere: the image has a Windows platform too, and nothing keeps the pod
@@ -50,6 +52,7 @@ func (a account) evidence(image string) string {
 func describe(w *pod.Workload, c pod.Container, fact image.Fact) account {
 	a := account{lowPort: slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort < 1024 })}
 	platforms := fact.PlatformsFor(false)
+	a.sudo = mentionsSudo(c) || startsSudo(c, platforms)
 	a.windows = len(platforms) == 0 || slices.ContainsFunc(platforms, image.Platform.IsWindows)
 	a.elsewhere = len(platforms) < len(fact.Platforms) && !forLinux(w)
 	for _, p := range platforms {
@@ -91,8 +94,8 @@ func (a *account) ofImage(platforms []image.Platform) {
 // for it too, see gapsOf: with another user than root it has it by its files alone,
 // since Kubernetes gives no ambient ones (KEP-2763), and the API server refuses the
 // two together where it is CAP_SYS_ADMIN.
-func gainsPrivileges(c pod.Container, a account) bool {
-	return a.lowPort && (a.nonRoot || a.unknown) || mentionsSudo(c)
+func gainsPrivileges(a account) bool {
+	return a.lowPort && (a.nonRoot || a.unknown) || a.sudo
 }
 
 // mentionsSudo reports whether a command of the container's names a program that
@@ -107,6 +110,23 @@ func mentionsSudo(c pod.Container) bool {
 		c.Lifecycle != nil && (ofHook(c.Lifecycle.PostStart) || ofHook(c.Lifecycle.PreStop))
 }
 
+// startsSudo reports whether the image starts such a program, as far as the
+// container leaves it to the image: command replaces ENTRYPOINT and CMD, args the
+// CMD alone
+// (https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/).
+func startsSudo(c pod.Container, platforms []image.Platform) bool {
+	if len(c.Command) > 0 {
+		return false
+	}
+	for i := range platforms {
+		p := &platforms[i]
+		if slices.ContainsFunc(p.Entrypoint, namesSudo) || len(c.Args) == 0 && slices.ContainsFunc(p.Cmd, namesSudo) {
+			return true
+		}
+	}
+	return false
+}
+
 func execsSudo(e *corev1.ExecAction) bool {
 	return e != nil && slices.ContainsFunc(e.Command, namesSudo)
 }
@@ -116,7 +136,7 @@ func namesSudo(text string) bool {
 		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}) {
 		switch word {
-		case "sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap":
+		case "sudo", "doas", "su", "pkexec", "newuidmap", "newgidmap", "fixuid":
 			return true
 		}
 	}

@@ -133,10 +133,10 @@ func (h *hardener) harden(facts image.Facts) *pod.Finding {
 	if h.gaps.nonRoot && says.number && !says.elsewhere {
 		h.remedy(security.NonRoot, says.evidence(c.Image))
 	}
-	if h.gaps.escalation && (known || !h.gaps.image) && !gainsPrivileges(c, says) {
+	if h.gaps.escalation && (known || !h.gaps.image) && !gainsPrivileges(says) {
 		h.remedy(security.PrivilegeEscalation, required)
 	}
-	if h.gaps.capabilities && known && says.nonRoot && (!says.lowPort || addsAny(capabilitiesOf(c))) && !mentionsSudo(c) {
+	if h.gaps.capabilities && known && says.nonRoot && (!says.lowPort || addsAny(capabilitiesOf(c))) && !says.sudo {
 		h.remedy(security.Capabilities, says.evidence(c.Image))
 	}
 	if h.gaps.seccomp {

@@ -33,6 +33,9 @@ func hardeningFacts() image.Facts {
 		"low-port:1":      {linux("amd64", "1000", 1000, image.Port{Number: 53, Protocol: "UDP"})},
 		"root-low-port:1": {linux("amd64", "", 0, image.Port{Number: 80, Protocol: "TCP"})},
 		"gone:1":          {nowhere},
+		"sudo:1":          {starting(linux("amd64", "1000:1000", 1000), []string{"/usr/bin/sudo", "-E", "--"}, []string{"serve"})},
+		"cmd-sudo:1":      {linux("amd64", "1000:1000", 1000), starting(linux("arm64", "1000:1000", 1000), nil, []string{"/bin/sh", "-c", "exec sudo serve"})},
+		"fixuid:1":        {starting(linux("amd64", "1000:1000", 1000), []string{"fixuid", "-q"}, nil)},
 		"windows:1":       {windows},
 		"windows-too:1":   {linux("amd64", "app", 999), windows},
 	} {
@@ -40,6 +43,12 @@ func hardeningFacts() image.Facts {
 	}
 	facts["away:1"] = image.Fact{Image: "away:1", Err: &image.Error{Reason: image.Timeout, Image: "away:1", Host: "docker.io"}}
 	return facts
+}
+
+// starting is a platform whose image has an ENTRYPOINT and a CMD.
+func starting(p image.Platform, entrypoint, cmd []string) image.Platform {
+	p.Entrypoint, p.Cmd = entrypoint, cmd
+	return p
 }
 
 func TestHarden(t *testing.T) {
@@ -52,6 +61,7 @@ func TestHarden(t *testing.T) {
 		number     = `USER "1000:1000" of image "number:1"`
 		runsAs     = `app: spec.containers[0].securityContext.runAsUser 999, from /etc/passwd of image "name:1", whose USER is "app"`
 	)
+	ofImage := func(image string) string { return `USER "1000:1000" of image "` + image + `"` }
 	all := []string{nonRoot + number, escalation, drop + number, seccomp}
 	for _, test := range []struct {
 		name, pod, container string
@@ -114,6 +124,12 @@ func TestHarden(t *testing.T) {
 		{name: "a low port of root", container: "image: 'root-low-port:1'", want: []string{escalation, seccomp}},
 		{name: "sudo", container: "image: 'number:1', command: [sh, -c, '/usr/bin/sudo -u app run']", want: []string{nonRoot + number, seccomp}},
 		{name: "sudo in a hook", container: "image: 'number:1', lifecycle: {preStop: {exec: {command: [sudo, stop]}}}", want: []string{nonRoot + number, seccomp}},
+		{name: "sudo as ENTRYPOINT", container: "image: 'sudo:1'", want: []string{nonRoot + ofImage("sudo:1"), seccomp}},
+		{name: "which args leave", container: "image: 'sudo:1', args: [x]", want: []string{nonRoot + ofImage("sudo:1"), seccomp}},
+		{name: "and command replaces", container: "image: 'sudo:1', command: [serve]", want: []string{nonRoot + ofImage("sudo:1"), escalation, drop + ofImage("sudo:1"), seccomp}},
+		{name: "sudo in CMD, on one platform", container: "image: 'cmd-sudo:1'", want: []string{nonRoot + ofImage("cmd-sudo:1"), seccomp}},
+		{name: "which args replace", container: "image: 'cmd-sudo:1', args: [x]", want: []string{nonRoot + ofImage("cmd-sudo:1"), escalation, drop + ofImage("cmd-sudo:1"), seccomp}},
+		{name: "another program that works by setuid", container: "image: 'fixuid:1'", want: []string{nonRoot + ofImage("fixuid:1"), seccomp}},
 		{name: "what is not sudo", container: "image: 'number:1', args: [sudoku, --pseudo, sum]", want: all},
 		{name: "a pod for Windows", pod: "os: {name: windows}", container: "image: 'number:1'"},
 		{name: "by its node selector", pod: "nodeSelector: {kubernetes.io/os: windows}", container: "image: 'number:1'"},

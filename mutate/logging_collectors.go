@@ -43,7 +43,7 @@ const (
 )
 
 // tellCollector sets the annotations that say what the container writes.
-func (l logger) tellCollector(runtimes []policies.Runtime, env imageEnv) {
+func (l *logger) tellCollector(runtimes []policies.Runtime, env imageEnv) {
 	if l.settings.Collector == policies.LogCollectorDatadog {
 		l.tellDatadog(runtimes)
 		return
@@ -61,7 +61,7 @@ func (l logger) tellCollector(runtimes []policies.Runtime, env imageEnv) {
 
 // toldCollector reports whether an annotation about the container's lines is set,
 // for the container or for the whole pod.
-func (l logger) toldCollector() bool {
+func (l *logger) toldCollector() bool {
 	for key := range l.workload.Template.Annotations {
 		switch l.settings.Collector {
 		case policies.LogCollectorFluentBit: // fluentbit.io/parser[_stream][-container]
@@ -85,7 +85,7 @@ func (l logger) toldCollector() bool {
 // parser (https://docs.datadoghq.com/containers/kubernetes/log/). The service is left
 // to the agent, which takes it from the pod's labels. Runtimes with different sources
 // are no evidence.
-func (l logger) tellDatadog(runtimes []policies.Runtime) {
+func (l *logger) tellDatadog(runtimes []policies.Runtime) {
 	var known *policies.Runtime
 	for i := range runtimes {
 		switch r := &runtimes[i]; {
@@ -105,7 +105,7 @@ func (l logger) tellDatadog(runtimes []policies.Runtime) {
 
 // annotate leaves out what a long name of a container makes too long a key: the API
 // server would refuse the workload.
-func (l logger) annotate(annotations []annotation, evidence string) {
+func (l *logger) annotate(annotations []annotation, evidence string) {
 	for _, a := range annotations {
 		if len(validation.IsQualifiedName(a.key)) > 0 {
 			continue

@@ -311,3 +311,92 @@ func BenchmarkLogging(b *testing.B) {
 		})
 	}
 }
+
+// TestLoggingLeavesCommandsAsTheyAre holds that what the kubelet makes of $(NAME) is
+// the same with the variables that are added as without them, T68.
+func TestLoggingLeavesCommandsAsTheyAre(t *testing.T) {
+	for _, test := range []struct {
+		name, container string
+		want            []string // names of variables that are added
+		findings        []string
+	}{
+		{name: "none is mentioned", container: "command: [sh, -c, 'echo $NO_COLOR ${NO_COLOR} $$(NO_COLOR) $(OTHER)']", want: []string{"PYTHONUNBUFFERED", "NO_COLOR", "LOG_LEVEL"}},
+		{
+			name: "command", container: "command: [sh, -c, 'echo $(NO_COLOR)']", want: []string{"PYTHONUNBUFFERED", "LOG_LEVEL"},
+			findings: []string{"NO_COLOR is not set, since the kubelet would put its value in for the $(NO_COLOR) that the container has"},
+		},
+		{
+			name: "args, and a variable of the policy", container: "args: ['--level=$(LOG_LEVEL)', $(PYTHONUNBUFFERED)]", want: []string{"NO_COLOR"},
+			findings: []string{
+				"PYTHONUNBUFFERED is not set, since the kubelet would put its value in for the $(PYTHONUNBUFFERED) that the container has",
+				"LOG_LEVEL is not set, since the kubelet would put its value in for the $(LOG_LEVEL) that the container has",
+			},
+		},
+		{name: "one that is set is none that is added", container: "env: [{name: NO_COLOR, value: x}], args: [$(NO_COLOR)]", want: []string{"PYTHONUNBUFFERED", "LOG_LEVEL"}},
+		{name: "env sees what is before it alone", container: "env: [{name: A, value: $(NO_COLOR)}], args: [$(A)]", want: []string{"PYTHONUNBUFFERED", "NO_COLOR", "LOG_LEVEL"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			manifest := "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - {name: app, image: 'py-and-node:1', " + test.container + "}\n"
+			before := decode(t, manifest).Spec.Containers[0]
+			w, _, findings := prove(t, manifest, logging(t, "env: [{name: LOG_LEVEL, value: info}]", loggingFacts(t)))
+			after := w.Spec.Containers[0]
+			var got, said []string
+			for _, v := range after.Env[len(before.Env):] {
+				got = append(got, v.Name)
+			}
+			for _, f := range findings {
+				said = append(said, f.Message)
+				if !f.Advisory || f.Fix == "" || f.Path.String() != "spec.containers[0].env" {
+					t.Errorf("got finding %+v, want an advisory one about env with a fix", f)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("added variables (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.findings, said); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(started(before), started(after)); diff != "" {
+				t.Errorf("what the kubelet starts (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// started is the command and args of a container, and its variables that were there
+// before, as the kubelet hands them to the runtime. What is not set is as written.
+func started(c corev1.Container) map[string]string {
+	known := map[string]string{}
+	expanded := func(text string) string {
+		var b strings.Builder
+		for i := 0; i < len(text); i++ {
+			rest := text[i+1:]
+			closing := strings.IndexByte(rest, ')')
+			switch {
+			case text[i] == '$' && strings.HasPrefix(rest, "$"):
+				b.WriteByte('$')
+				i++
+			case text[i] == '$' && strings.HasPrefix(rest, "(") && closing > 0:
+				value, ok := known[rest[1:closing]]
+				if !ok {
+					value = "$" + rest[:closing+1]
+				}
+				b.WriteString(value)
+				i += closing + 1
+			default:
+				b.WriteByte(text[i])
+			}
+		}
+		return b.String()
+	}
+	result := map[string]string{}
+	for _, v := range c.Env {
+		if known[v.Name] = expanded(v.Value); v.Name == "A" || v.Name == "B" {
+			result["env "+v.Name] = known[v.Name]
+		}
+	}
+	for _, word := range slices.Concat(c.Command, c.Args) {
+		result["started"] += expanded(word) + "\n"
+	}
+	return result
+}

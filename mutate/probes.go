@@ -27,7 +27,9 @@ const (
 //   - the annotation of the pod template for that probe and container, see
 //     ProbeAnnotations; then, the first that knows the container gives all,
 //   - the catalog, by the image,
-//   - the HEALTHCHECK of the image; HEALTHCHECK NONE says that there is to be none,
+//   - the HEALTHCHECK of the image; HEALTHCHECK NONE says that there is to be none.
+//     It is about what the image starts of itself, and says nothing about a container
+//     with a command or args of its own,
 //   - a port of the container with a name such as http,
 //   - the only TCP port of the container.
 //
@@ -157,10 +159,13 @@ func (p prober) derive(wants wanted, facts image.Facts) (proposal, *pod.Finding)
 			return found, finding
 		}
 	}
-	if wants.readiness {
-		return p.fromPorts(), nil
+	if !wants.readiness {
+		return proposal{}, nil
 	}
-	return proposal{}, nil
+	if found := p.fromPorts(); found.Readiness != nil {
+		return found, nil
+	}
+	return proposal{}, p.overridden(facts)
 }
 
 // fromCatalog reports whether the catalog knows the image, whose reference a fact
@@ -187,14 +192,15 @@ func (p prober) fromCatalog(fact image.Fact) (found proposal, ok bool) {
 // wantsHealthcheck reports whether the HEALTHCHECK of an image could give what the
 // container lacks.
 func (p prober) wantsHealthcheck(wants wanted) bool {
-	return p.settings.Uses(policies.ProbeFromHealthcheck) && p.container.Image != "" &&
+	return p.settings.Uses(policies.ProbeFromHealthcheck) && p.container.Image != "" && p.overrides() == "" &&
 		(wants.readiness || wants.restarts && p.settings.MayRestart(policies.ProbeFromHealthcheck))
 }
 
-// asksImage reports whether the HEALTHCHECK decides, because nothing before it does.
+// asksImage reports whether the HEALTHCHECK decides, because nothing before it does,
+// or would have if the container ran what its image does.
 func (p prober) asksImage() bool {
 	wants := p.wants()
-	if !wants.any() || !p.wantsHealthcheck(wants) {
+	if !wants.any() || !p.wantsHealthcheck(wants) && !(wants.readiness && p.missesHealthcheck()) {
 		return false
 	}
 	_, known := p.fromCatalog(image.Fact{})

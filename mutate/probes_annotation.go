@@ -264,7 +264,7 @@ func parsePort(text string, c pod.Container) (intstr.IntOrString, error) {
 
 func declared(c pod.Container, name string) *corev1.ContainerPort {
 	for i := range c.Ports {
-		if c.Ports[i].Name == name && isTCP(&c.Ports[i]) {
+		if c.Ports[i].Name == name && pod.IsTCP(&c.Ports[i]) {
 			return &c.Ports[i]
 		}
 	}

@@ -77,6 +77,41 @@ func (p prober) fromHealthcheck(facts image.Facts) (found proposal, decided bool
 	return found, true, nil
 }
 
+// overrides is the field by which the container runs another program than its image
+// does of itself, or that one in another way; empty where it does not. One image is
+// often for both a web server and its worker, and only one of them listens where the
+// HEALTHCHECK asks.
+func (p prober) overrides() string {
+	switch {
+	case len(p.container.Command) > 0:
+		return "command"
+	case len(p.container.Args) > 0:
+		return "args"
+	default:
+		return ""
+	}
+}
+
+// missesHealthcheck reports whether the container could have had a probe of the
+// HEALTHCHECK but for what it overrides, and has no port that gives it one.
+func (p prober) missesHealthcheck() bool {
+	if p.overrides() == "" || p.container.Image == "" || !p.settings.Uses(policies.ProbeFromHealthcheck) {
+		return false
+	}
+	port, _ := p.telling()
+	return port == nil
+}
+
+// overridden is the finding about a container for which the HEALTHCHECK of its image
+// does not speak. What is not known of the image changes nothing here.
+func (p prober) overridden(facts image.Facts) *pod.Finding {
+	if !p.missesHealthcheck() || !slices.ContainsFunc(facts[p.container.Image].Platforms, func(p image.Platform) bool { return p.Healthcheck != nil }) {
+		return nil
+	}
+	return p.undecided(probeNotDerived, "no probe is derived from the HEALTHCHECK of image %q, which is for what the image runs of itself: the container sets %s",
+		p.container.Image, p.overrides())
+}
+
 // readinessOf makes a probe that fails when Docker calls the container unhealthy.
 // The period is no shorter than the timeout, since Kubernetes does not probe twice
 // at once.

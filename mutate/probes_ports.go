@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
@@ -48,7 +49,7 @@ func (p prober) telling() (port *corev1.ContainerPort, evidence string) {
 	if p.settings.Uses(policies.ProbeFromNamedPort) {
 		for _, name := range probePorts {
 			for i := range ports {
-				if ports[i].Name == name && isTCP(&ports[i]) {
+				if ports[i].Name == name && pod.IsTCP(&ports[i]) {
 					return &ports[i], fmt.Sprintf("the port named %q", name)
 				}
 			}
@@ -59,7 +60,7 @@ func (p prober) telling() (port *corev1.ContainerPort, evidence string) {
 	}
 	for i := range ports {
 		switch {
-		case !isTCP(&ports[i]):
+		case !pod.IsTCP(&ports[i]):
 		case port != nil && port.ContainerPort != ports[i].ContainerPort:
 			return nil, ""
 		default:
@@ -71,8 +72,6 @@ func (p prober) telling() (port *corev1.ContainerPort, evidence string) {
 	}
 	return port, fmt.Sprintf("the only TCP port, %d", port.ContainerPort)
 }
-
-func isTCP(p *corev1.ContainerPort) bool { return p.Protocol == "" || p.Protocol == corev1.ProtocolTCP }
 
 // portOf names a port by its name where it has one, so that the probe follows when
 // the number is changed.

@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -55,8 +56,9 @@ func Logging(w *pod.Workload, s *policies.CompiledLoggingRequirement, facts imag
 		if s.TerminationMessagePolicy && losesLastWords(c) {
 			findings = append(findings, pod.Finding{
 				Rule: LoggingRule, Check: logTerminationMessage, Container: c.Name, Path: c.Path().Child("terminationMessagePolicy"),
-				Value: valueOf(string(c.TerminationMessagePolicy)), Message: "what a container says before it fails is kept in its log alone",
-				Fix: fmt.Sprintf("set it to %s", corev1.TerminationMessageFallbackToLogsOnError),
+				Value:   string(cmp.Or(c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)), // which the API server fills in
+				Message: "what a container says before it fails is kept in its log alone",
+				Fix:     fmt.Sprintf("set it to %s", corev1.TerminationMessageFallbackToLogsOnError),
 			})
 		}
 	}
@@ -72,13 +74,6 @@ func LoggingNeeds(w *pod.Workload, s *policies.CompiledLoggingRequirement) []ima
 		}
 	}
 	return needs
-}
-
-func valueOf(text string) any {
-	if text == "" {
-		return nil
-	}
-	return text
 }
 
 // losesLastWords is whether mutate.logging would set the field: a container that
@@ -174,7 +169,7 @@ func environment(w *pod.Workload, c pod.Container, sets *policies.CompiledLoggin
 		return nil
 	}
 	var because []string
-	missing := sets.Lacking(nil, c.Env)
+	missing := unexpanded(c, sets.Lacking(nil, c.Env))
 	if len(missing) > 0 {
 		because = append(because, "the policy sets it for every container")
 	}
@@ -190,7 +185,7 @@ func environment(w *pod.Workload, c pod.Container, sets *policies.CompiledLoggin
 			if before > 0 {
 				set = slices.Concat(set, missing)
 			}
-			if missing = runtime.Lacking(missing, set, env); len(missing) > before {
+			if missing = unexpanded(c, runtime.Lacking(missing, set, env)); len(missing) > before {
 				because = append(because, fmt.Sprintf("its image has the runtime %s", runtime.Name))
 			}
 		}
@@ -202,6 +197,12 @@ func environment(w *pod.Workload, c pod.Container, sets *policies.CompiledLoggin
 	f.Message = fmt.Sprintf("its log is not what a collector needs: %s, and %s", strings.Join(because, ", "), notSet(missing))
 	f.Fix = "add to it " + yamlOf(missing)
 	return f
+}
+
+// unexpanded are those variables that mutate.logging does not leave out because
+// adding them would change what $(NAME) in the container becomes.
+func unexpanded(c pod.Container, variables []corev1.EnvVar) []corev1.EnvVar {
+	return slices.DeleteFunc(variables, func(v corev1.EnvVar) bool { return c.Expands(v.Name) })
 }
 
 func environmentFinding(c pod.Container) *pod.Finding {

@@ -75,6 +75,9 @@ func TestLoggingMessages(t *testing.T) {
 			`environment app spec.containers[0].env <nil>: it is not known which variables it lacks: image "registry.example.com/gone:1" does not exist in registry "registry.example.com"; check the name, the tag and the digest. ` +
 				`set the variables of its runtime (no answer)`,
 		}, {
+			"termination message, which the API server fills in", `{name: app}`, `{require: [terminationMessagePolicy]}`,
+			`terminationMessagePolicy app spec.containers[0].terminationMessagePolicy File: what a container says before it fails is kept in its log alone. set it to FallbackToLogsOnError`,
+		}, {
 			"termination message", `{name: app, terminationMessagePolicy: File}`, `{require: [terminationMessagePolicy]}`,
 			`terminationMessagePolicy app spec.containers[0].terminationMessagePolicy File: what a container says before it fails is kept in its log alone. set it to FallbackToLogsOnError`,
 		},

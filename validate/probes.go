@@ -56,8 +56,7 @@ func probeOf(c pod.Container, kind policies.ProbeKind) *corev1.Probe {
 
 func missingProbe(c pod.Container, kind policies.ProbeKind) pod.Finding {
 	fix := "add one that asks the container itself, such as {exec: {command: [PROGRAM]}}"
-	tcp := func(p corev1.ContainerPort) bool { return p.Protocol == "" || p.Protocol == corev1.ProtocolTCP }
-	if i := slices.IndexFunc(c.Ports, tcp); i >= 0 {
+	if i := slices.IndexFunc(c.Ports, func(p corev1.ContainerPort) bool { return pod.IsTCP(&p) }); i >= 0 {
 		fix = fmt.Sprintf("add one that asks the container itself, such as {httpGet: {port: %d, path: /healthz}} or {tcpSocket: {port: %[1]d}}", c.Ports[i].ContainerPort)
 	}
 	return pod.Finding{

@@ -102,6 +102,7 @@ validate:
   rootUser: {}
   probes: {require: [readiness]}
   podSecurity: {level: restricted}
+  logging: {mode: Enforce, require: [environment, terminationMessagePolicy]}
 `)
 	made := create(t, c, suite.Pod.New(namespace, "before", shop(shopImage)).(*corev1.Pod))
 	wantMutated(t, c, made)
@@ -110,6 +111,7 @@ validate:
 		container := &pod.Spec.Containers[0]
 		container.Image, _, _ = strings.Cut(container.Image, "@")
 		container.ReadinessProbe, container.SecurityContext = nil, nil
+		container.Env, container.TerminationMessagePolicy = nil, corev1.TerminationMessageReadFile
 	})
 	suite.Eventually(t, suite.Soon, func() error {
 		err := c.Client.Create(t.Context(), suite.Pod.New(namespace, "after", shop(shopImage)), client.DryRunAll)
@@ -118,7 +120,7 @@ validate:
 		}
 		for _, part := range []string{
 			`validate.portcullis.dev" denied the request`, "podSecurity/runAsNonRoot", "podSecurity/capabilities_restricted", "digests",
-			"spec.containers[0].readinessProbe",
+			"spec.containers[0].readinessProbe", "PYTHONUNBUFFERED", "spec.containers[0].terminationMessagePolicy",
 		} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("got %v, want it to name %q", err, part)
