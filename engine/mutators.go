@@ -173,8 +173,19 @@ func (p *Plan) Mutate(facts image.Facts) Verdict {
 		p.watch(&v, in)
 	}
 	p.judgeSkips(&v)
+	p.judgeAnnotations(&v)
 	p.countMutatorExemptions(&v)
 	return v.strictest()
+}
+
+// Repairs reports whether a mutator changes the workload for some policy. One that
+// only watches, is left out or is exempt repairs nothing, whatever registries say.
+func (p *Plan) Repairs(rule string) bool {
+	repairs := false
+	p.eachMutator(func(u use) {
+		repairs = repairs || u.rule == rule && u.mode == policies.ModeEnforce && !u.skipped()
+	})
+	return repairs
 }
 
 // watch adds what the policies that only watch would change: they see what those

@@ -103,7 +103,7 @@ func (f *checkFlags) run(ctx context.Context, paths []string, s streams) error {
 		return err
 	}
 	debug.SetGCPercent(checkGC)
-	c := &checker{judge: j, verbose: f.verbose, log: s.err, known: known}
+	c := &checker{judge: j, verbose: f.verbose, log: s.err, known: known, shapes: newShapes()}
 	if err := c.check(ctx, in); err != nil {
 		return usageError{fmt.Errorf("stopped before the end: %w", err)} // by a signal
 	}
@@ -112,7 +112,8 @@ func (f *checkFlags) run(ctx context.Context, paths []string, s streams) error {
 		if err := writeBaseline(f.baseline, c.report.Results); err != nil {
 			return usageError{err}
 		}
-		fmt.Fprintf(s.err, "portcullis: wrote the findings of now into %s\n", engine.Quote(f.baseline))
+		fmt.Fprintf(s.err, "portcullis: wrote %d findings into %s: with --baseline they are known and refuse nothing; the report shows them without it\n",
+			c.failed+c.warned, engine.Quote(f.baseline))
 	}
 	if err := report.Write(s.out, format, &c.report, options); err != nil {
 		return usageError{err} // exit code 1 says that something was found

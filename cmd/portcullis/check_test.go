@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,6 +101,7 @@ func TestCheckExitCodes(t *testing.T) {
 		{name: "unreadable is not what none asks for", args: "check --fail-on none -", stdin: "kind: [", code: 2},
 		{name: "no such file", args: "check " + folder + "/none.yaml", code: 2, stdout: "cannot be read: no such file or directory"},
 		{name: "nothing to read", args: "check", code: 2, stderr: "nothing to read: name files or folders, - for standard input, --kustomize or --helm"},
+		{name: "no name of a namespace", args: "check --namespace Bad_NS -", stdin: goodPod, code: 2, stderr: `reading --namespace "Bad_NS": it is no name of a namespace`},
 		{name: "unknown output", args: "check -o yaml -", code: 2, stderr: `output format "yaml" is not known`},
 		{name: "unknown colour", args: "check --color blue -", code: 2, stderr: `reading --color "blue": want auto, always or never`},
 		{name: "unknown failure", args: "check --fail-on all -", code: 2, stderr: `reading --fail-on "all": want fail, warn or none`},
@@ -129,7 +132,8 @@ func TestCheckExitCodes(t *testing.T) {
 
 func TestBaseline(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "known.json")
-	if got := execute(t, badPod, "check", "--preset", "restricted", "--baseline", file, "--write-baseline", "-"); got.code != 0 {
+	if got := execute(t, badPod, "check", "--preset", "restricted", "--baseline", file, "--write-baseline", "-"); got.code != 0 ||
+		got.stderr != "portcullis: wrote 5 findings into "+strconv.Quote(file)+": with --baseline they are known and refuse nothing; the report shows them without it\n" {
 		t.Fatalf("writing: got %+v, want exit code 0", got)
 	}
 	data, err := os.ReadFile(file)
@@ -161,6 +165,13 @@ func TestBaseline(t *testing.T) {
 	}
 }
 
+func TestCheckEmptyArgument(t *testing.T) {
+	got := execute(t, "", "check", "--preset", "baseline", "x.yaml", "")
+	if want := "portcullis: argument 2 is empty: name a file or folder, or - for standard input\n"; got.code != 2 || got.stderr != want {
+		t.Errorf("got %d, %s, want 2, %s", got.code, got.stderr, want)
+	}
+}
+
 // TestUnansweredRepairs requires skip for what a mutator may repair that could
 // not ask a registry, and fail where none does.
 func TestUnansweredRepairs(t *testing.T) {
@@ -187,5 +198,44 @@ func TestUnansweredRepairs(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"digests/required": want, "rootUser/unknown": "skip"}, outcomes); diff != "" {
 			t.Errorf("with %q (-want +got):\n%s", mutate, diff)
 		}
+	}
+}
+
+// TestUnansweredRepairsOfWatchers requires fail where the mutator that could not ask
+// a registry would change nothing whatever the answer.
+func TestUnansweredRepairsOfWatchers(t *testing.T) {
+	const (
+		probes    = "mutate: {probes: {mode: %s}}, validate: {probes: {require: [readiness]}}"
+		hardening = "mutate: {hardening: {mode: %s}}, validate: {podSecurity: {level: restricted}}"
+	)
+	for _, test := range []struct{ spec, mode, check, want string }{
+		{probes, "Enforce", "probes/missing", "skip"},
+		{probes, "Warn", "probes/missing", "fail"},
+		{probes, "Audit", "probes/missing", "fail"},
+		{hardening, "Enforce", "podSecurity/runAsNonRoot", "skip"},
+		{hardening, "Audit", "podSecurity/runAsNonRoot", "fail"},
+	} {
+		t.Run(test.check+" "+test.mode, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "p.yaml")
+			text := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {" + fmt.Sprintf(test.spec, test.mode) + "}\n"
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// A Python program needs a registry to be known as one, and to run as somebody.
+			got := execute(t, "", "check", "--policy", path, "-o", "json", "../../examples/python-web-app.yaml")
+			var r report.Report
+			if err := json.Unmarshal([]byte(got.stdout), &r); err != nil {
+				t.Fatal(err)
+			}
+			found := ""
+			for _, result := range r.Results {
+				if result.Rule+"/"+result.Check == test.check {
+					found += string(result.Result)
+				}
+			}
+			if found != test.want || test.want == "fail" && got.code != 1 {
+				t.Errorf("got %q, exit code %d, want %q in\n%s", found, got.code, test.want, got.stdout)
+			}
+		})
 	}
 }

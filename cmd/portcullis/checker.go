@@ -19,6 +19,7 @@ type checker struct {
 	verbose bool
 	log     io.Writer
 	known   *baseline
+	shapes  *shapes
 
 	report report.Report
 	// failed and warned count findings that the baseline does not have.
@@ -72,6 +73,12 @@ func (c *checker) file(ctx context.Context, f *input.File) *checked {
 			}
 		default:
 			one.objects++
+			shape := c.shapes.of(d)
+			one.notes = append(one.notes, shape.warnings...)
+			if shape.problem != nil {
+				one.results = append(one.results, problemResult(shape.problem))
+				continue
+			}
 			if !c.judge.knows(d.Namespace) {
 				one.unknown = append(one.unknown, d.Namespace)
 			}

@@ -36,7 +36,8 @@ the value, what each check says, and where facts about images come from.
 With --admission-review it replays the request of a stored AdmissionReview, as the
 API server sent it, instead of a manifest. With --server it also asks a live
 cluster by a dry run, in which all its admission plugins have a say and nothing is
-stored.
+stored; without --policy, --preset and --bundle it then goes by the policies and
+exceptions of that cluster.
 
 The exit codes are those of check.`,
 		Example: `  portcullis explain --policy policy.yaml --online deploy/web.yaml
@@ -54,6 +55,9 @@ The exit codes are those of check.`,
 }
 
 func (f *explainFlags) run(ctx context.Context, paths []string, s streams) error {
+	if f.server && f.review == "" && len(f.judge.policies) == 0 && f.judge.preset == "" && f.judge.bundle == "" {
+		f.judge.cluster = &f.kubeconfig // else the two halves of the answer are about different policies
+	}
 	j, err := f.judge.judge(ctx, s.err)
 	if err != nil {
 		return err
@@ -114,6 +118,14 @@ func (e *explainer) all(ctx context.Context, in *input.Input, log io.Writer) {
 			case d.Workload == nil:
 				fmt.Fprintln(log, other(d))
 			default:
+				shape := shapeOf(d)
+				for _, w := range shape.warnings {
+					fmt.Fprintln(log, w)
+				}
+				if shape.problem != nil {
+					problems = append(problems, shape.problem)
+					continue
+				}
 				e.workload(ctx, d, e.judge.review(d))
 			}
 		}

@@ -157,3 +157,61 @@ func TestDryRun(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainEdits requires evidence as it was written, and one meaning for each word.
+func TestExplainEdits(t *testing.T) {
+	const object = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x","annotations":{"portcullis.dev/liveness-probe":"http:8080/live"}},
+		"spec":{"containers":[{"name":"app","image":"app:1","ports":[{"containerPort":8080}]}]}}`
+	for mode, want := range map[string]string{
+		"Enforce": `livenessProbe: not set -> {"httpGet":{"path":"/live","port":8080,"scheme":"HTTP"},"timeoutSeconds":5,"periodSeconds":10,"failureThreshold":6}, set by probes (p), from the annotation "portcullis.dev/liveness-probe"` + "\n",
+		"Audit":   `livenessProbe: not set -> {"httpGet":{"path":"/live","port":8080,"scheme":"HTTP"},"timeoutSeconds":5,"periodSeconds":10,"failureThreshold":6}, would be set, mode Audit of probes (p), from the annotation "portcullis.dev/liveness-probe"` + "\n",
+	} {
+		path := filepath.Join(t.TempDir(), "p.yaml")
+		if err := os.WriteFile(path, []byte("apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {probes: {mode: "+mode+"}}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := execute(t, object, "explain", "--policy", path, "-"); !strings.Contains(got.stdout, want) {
+			t.Errorf("mode %s: got %s, want one with %s", mode, got.stdout, want)
+		}
+	}
+}
+
+// TestExplainServerPolicies requires that without a policy of the user's the verdict
+// is by the policies of the cluster that is asked.
+func TestExplainServerPolicies(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		resources := func(group, version, resource, kind string) string {
+			return `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"` + group + version + `","resources":[{"name":"` + resource + `","kind":"` + kind + `","namespaced":true,"verbs":["list"]}]}`
+		}
+		switch r.URL.Path {
+		case "/api":
+			_, _ = io.WriteString(w, `{"kind":"APIVersions","versions":[]}`)
+		case "/apis":
+			_, _ = io.WriteString(w, `{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"portcullis.dev","versions":[{"groupVersion":"portcullis.dev/v1alpha1","version":"v1alpha1"}]}]}`)
+		case "/apis/portcullis.dev/v1alpha1":
+			_, _ = io.WriteString(w, strings.Replace(resources("portcullis.dev/", "v1alpha1", "policyexceptions", "PolicyException"),
+				`"resources":[`, `"resources":[{"name":"podpolicies","kind":"PodPolicy","namespaced":false,"verbs":["list"]},`, 1))
+		case "/apis/portcullis.dev/v1alpha1/podpolicies":
+			_, _ = io.WriteString(w, `{"apiVersion":"portcullis.dev/v1alpha1","kind":"PodPolicyList","metadata":{},"items":[{"apiVersion":"portcullis.dev/v1alpha1","kind":"PodPolicy","metadata":{"name":"theirs"},"spec":{"validate":{"podSecurity":{"level":"privileged"}}}}]}`)
+		case "/apis/portcullis.dev/v1alpha1/namespaces/portcullis-system/policyexceptions", "/apis/portcullis.dev/v1alpha1/policyexceptions":
+			_, _ = io.WriteString(w, `{"apiVersion":"portcullis.dev/v1alpha1","kind":"PolicyExceptionList","metadata":{},"items":[]}`)
+		default:
+			body, _ := io.ReadAll(r.Body)
+			_, _ = w.Write(body)
+		}
+	}))
+	defer server.Close()
+	config := filepath.Join(t.TempDir(), "kubeconfig")
+	text := "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters: [{name: x, cluster: {server: " + server.URL + "}}]\ncontexts: [{name: x, context: {cluster: x, user: x}}]\nusers: [{name: x, user: {}}]\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := execute(t, badPod, "explain", "--server", "--kubeconfig", config, "-")
+	if got.code != 0 || !strings.Contains(got.stdout, "theirs matches, mode Enforce") || strings.Contains(got.stdout, "restricted") {
+		t.Errorf("got %d, %s%s, want 0, by the policy of the cluster", got.code, got.stdout, got.stderr)
+	}
+	if got := execute(t, badPod, "explain", "--server", "--kubeconfig", config, "--preset", "baseline", "-"); got.code != 1 || strings.Contains(got.stdout, "theirs") {
+		t.Errorf("with a preset: got %d, %s%s, want 1, by the preset", got.code, got.stdout, got.stderr)
+	}
+}

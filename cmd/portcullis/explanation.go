@@ -111,7 +111,7 @@ func (x *explanation) edits(j judgement) {
 		if e.Exempt != nil {
 			why = e.Exempt.String() + ", from"
 		}
-		x.line("    %s", editText(e, "not set, "+why))
+		x.line("    %s", editText(e, "would be set, "+why))
 	}
 	if len(j.mutation.Edits)+len(j.mutation.Proposed) == 0 {
 		x.line("    none")
@@ -129,7 +129,7 @@ func editText(e engine.Edit, by string) string {
 	}
 	fmt.Fprintf(&b, "%s: %s -> %s, %s %s (%s)", e.Path, old, engine.Quote(e.New), by, e.Rule, e.Policy)
 	if e.Evidence != "" {
-		b.WriteString(", from " + strings.Trim(engine.Quote(e.Evidence), `"`))
+		b.WriteString(", from " + unquoted(e.Evidence))
 	}
 	return b.String()
 }

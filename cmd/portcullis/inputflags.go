@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/portcullis-dev/portcullis/input"
 )
@@ -30,6 +32,12 @@ func (f *inputFlags) register(flags *pflag.FlagSet) {
 func (f *inputFlags) open(ctx context.Context, paths []string, stdin io.Reader) (*input.Input, error) {
 	if len(paths)+len(f.kustomize)+len(f.charts) == 0 {
 		return nil, usageError{errors.New("nothing to read: name files or folders, - for standard input, --kustomize or --helm")}
+	}
+	if i := slices.Index(paths, ""); i >= 0 {
+		return nil, usageError{fmt.Errorf("argument %d is empty: name a file or folder, or - for standard input", i+1)}
+	}
+	if wrong := validation.IsDNS1123Label(f.namespace); len(wrong) > 0 {
+		return nil, usageError{fmt.Errorf("reading --namespace %q: it is no name of a namespace; use at most 63 lower case letters, digits and -, such as default", f.namespace)}
 	}
 	if len(f.values) > 0 && len(f.charts) == 0 {
 		return nil, usageError{fmt.Errorf("reading --values %q: they are for --helm, which is missing", f.values[0])}

@@ -39,6 +39,8 @@ type judgeFlags struct {
 	lock            string
 	// completes is set where the command adds to the lock what registries say.
 	completes bool
+	// cluster is the kubeconfig of a cluster to judge by the policies of, nil: none.
+	cluster *string
 }
 
 func (f *judgeFlags) register(flags *pflag.FlagSet) {
@@ -61,9 +63,15 @@ func (f *judgeFlags) judge(ctx context.Context, stderr io.Writer) (*judge, error
 		}
 	}
 	now := time.Now()
-	by, err := f.rules(ctx, now)
+	var by rules
+	var err error
+	if f.cluster != nil {
+		by, err = f.clusterRules(ctx, now, stderr)
+	} else {
+		by, err = f.rules(ctx, now)
+	}
 	keep(err)
-	if len(f.policies) == 0 && f.bundle == "" && f.preset == "" {
+	if f.cluster == nil && len(f.policies) == 0 && f.bundle == "" && f.preset == "" {
 		fmt.Fprintf(stderr, "portcullis: no --policy, --preset or --bundle is given: judging by the preset %s\n", defaultPreset)
 	}
 	noteEnded(stderr, by.exceptions, now)
@@ -145,6 +153,16 @@ func (f *judgeFlags) rules(ctx context.Context, now time.Time) (rules, error) {
 		return rules{}, fmt.Errorf("reading --preset: %w", err)
 	}
 	return rules{policies: []*policies.PodPolicy{preset}}, nil
+}
+
+// clusterRules are the policies and exceptions of a cluster, as audit reads them.
+func (f *judgeFlags) clusterRules(ctx context.Context, now time.Time, stderr io.Writer) (rules, error) {
+	config, err := restConfig(*f.cluster)
+	if err != nil {
+		return rules{}, err
+	}
+	fmt.Fprintln(stderr, "portcullis: no --policy, --preset or --bundle is given: judging by the policies and exceptions of the cluster")
+	return (&auditFlags{judge: *f}).rules(ctx, config, now, stderr)
 }
 
 // images are the registries to ask, nil where none is asked.

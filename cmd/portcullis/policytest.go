@@ -176,13 +176,23 @@ type testedImages map[string]testedImage
 func (t testedImages) Gather(_ context.Context, needs []image.Need, _ image.Credentials) image.Facts {
 	facts := image.Facts{}
 	for _, n := range needs {
-		if known, ok := t[n.Image]; ok {
+		if known, ok := t.find(n.Image); ok {
 			facts[n.Image] = image.Fact{Image: n.Image, Digest: known.Digest, Platforms: []image.Platform{
 				{OS: "linux", Architecture: "amd64", User: known.User, UID: known.UID},
 			}}
 		}
 	}
 	return facts
+}
+
+// find is the image of a reference, which a mutator may have given its digest.
+func (t testedImages) find(reference string) (testedImage, bool) {
+	if known, ok := t[reference]; ok {
+		return known, true
+	}
+	tag, digest, pinned := strings.Cut(reference, "@")
+	known, ok := t[tag]
+	return known, ok && pinned && known.Digest == digest
 }
 
 // run judges the object of a case. The text is what differs from what is
@@ -239,9 +249,13 @@ func (c *testCase) document(ctx context.Context, folder string) (*input.Document
 			if p != nil {
 				return nil, fmt.Errorf("reading the object: %w", p)
 			}
-			if d.Workload != nil {
-				found = append(found, d)
+			if d.Workload == nil {
+				continue
 			}
+			if shape := shapeOf(d); shape.problem != nil {
+				return nil, fmt.Errorf("reading the object: %w", shape.problem)
+			}
+			found = append(found, d)
 		}
 	}
 	if len(found) != 1 {

@@ -39,7 +39,12 @@ func TestPolicyTestFailures(t *testing.T) {
 			"want a finding {\"check\":\"privileged\"}, and there is none\n      not expected: fail of podSecurity/hostNamespaces (baseline) at spec.hostNetwork",
 		},
 		{"no finding expected", "preset: baseline\ncases: [{name: a, object: pod.yaml, expect: {result: fail, findings: []}}]\n", 1, "not expected: "},
-		{"unknown field", "preset: baseline\ncase: []\n", 2, `unknown field "case"`},
+		{"unknown field", "preset: baseline\ncase: []\n", 2, "test.yaml: document 1, line 5, column 1: case: unknown field; did you mean cases?"},
+		{
+			"a spec", "spec: {preset: baseline, cases: []}\n", 2,
+			"test.yaml: document 1, line 4, column 1: spec: unknown field; a PolicyTest has none: write policies or preset, and cases, beside metadata",
+		},
+		{"unknown field of a case", "preset: baseline\ncases: [{name: a, object: pod.yaml, expects: {result: pass}}]\n", 2, "cases[0].expects: unknown field; did you mean expect?"},
 		{"nothing tested", "preset: baseline\n", 2, "cases is empty, so that nothing is tested"},
 		{"no policy", "cases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, "give either policies, as a list of files, or preset"},
 		{"missing policy", "policies: [none.yaml]\ncases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, "none.yaml: cannot be read"},
@@ -70,12 +75,31 @@ func TestPolicyTestFailures(t *testing.T) {
 	}
 }
 
+// TestPolicyTestExample runs the example that docs/policy-tests.md shows.
+func TestPolicyTestExample(t *testing.T) {
+	example, err := os.ReadFile("../../examples/policy-test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := os.ReadFile("../../docs/policy-tests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(docs), "```yaml\n"+string(example)+"```\n") {
+		t.Error("docs/policy-tests.md does not show examples/policy-test.yaml as it is")
+	}
+	got := execute(t, "", "test", "../../examples/policy-test.yaml")
+	if want := "4 held, 0 failed, 0 could not be run\n"; got.code != 0 || !strings.HasSuffix(got.stdout, want) {
+		t.Errorf("got %d, %s%s, want 0, %s", got.code, got.stdout, got.stderr, want)
+	}
+}
+
 func TestPolicyTestUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"test":                    "nothing to test",
-		"test -o xml x":           `reading --output "xml": want text or junit`,
-		"test testdata/check/app": "ERROR ",
-		"test ../../examples":     "there is no document of apiVersion portcullis.dev/v1alpha1, kind PolicyTest",
+		"test":                      "nothing to test",
+		"test -o xml x":             `reading --output "xml": want text or junit`,
+		"test testdata/check/app":   "ERROR ",
+		"test ../../manifests/crds": "there is no document of apiVersion portcullis.dev/v1alpha1, kind PolicyTest",
 	} {
 		if got := execute(t, "", strings.Fields(args)...); got.code != 2 || !strings.Contains(got.stderr+got.stdout, want) {
 			t.Errorf("%s: got %+v, want exit code 2, a text with %q", args, got, want)

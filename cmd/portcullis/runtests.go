@@ -13,6 +13,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/input"
+	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
@@ -92,6 +93,10 @@ func testDocument(ctx context.Context, d *input.Document) []testOutcome {
 		one.err = fmt.Errorf("%s: document %d: %w", d.Source, d.Index, err)
 		return []testOutcome{one}
 	}
+	if p := unknownTestField(d); p != nil {
+		one.err = p
+		return []testOutcome{one}
+	}
 	t, err := loadPolicyTest(d.Raw())
 	if err != nil {
 		return unreadable(err)
@@ -111,6 +116,28 @@ func testDocument(ctx context.Context, d *input.Document) []testOutcome {
 		}
 	}
 	return outcomes
+}
+
+// unknownTestField is the first field of a test that there is not, nil: none.
+func unknownTestField(d *input.Document) *input.Problem {
+	data, err := d.JSON()
+	if err != nil {
+		return nil // which loadPolicyTest says
+	}
+	unknown, err := pod.UnknownFields(data, policyTest{})
+	if err != nil || len(unknown) == 0 {
+		return nil
+	}
+	message := "unknown field"
+	switch f := unknown[0]; {
+	case f.Path.String() == "spec":
+		message += "; a " + policyTestKind + " has none: write policies or preset, and cases, beside metadata"
+	case f.Meant != (pod.Path{}):
+		message += "; did you mean " + last(f.Meant) + "?"
+	default:
+		message += "; docs/policy-tests.md has those that there are"
+	}
+	return problemAt(d, unknown[0].Path, message)
 }
 
 func writeTestText(w io.Writer, all []testOutcome) error {

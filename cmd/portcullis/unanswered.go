@@ -29,8 +29,8 @@ type unanswered struct {
 	offline bool
 	// locked is set where a lock had no answer either.
 	locked bool
-	// mutators are those that could not do their work, with the container that they
-	// could not do it for.
+	// mutators are those that repair and could not do their work, with the container
+	// that they could not do it for.
 	mutators []engine.Finding
 }
 
@@ -40,7 +40,7 @@ func newUnanswered(j judgement) unanswered {
 		return u
 	}
 	for _, f := range j.mutation.Findings {
-		if f.NoAnswer {
+		if f.NoAnswer && j.plan.Repairs(f.Rule) {
 			u.mutators = append(u.mutators, f)
 		}
 	}

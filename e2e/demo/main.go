@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, in *os.File, out io.Writer) (err er
 	if *exit {
 		return nil
 	}
-	d.invite()
+	d.invite(term.IsTerminal(int(in.Fd())))
 	wait(ctx, in)
 	return nil
 }
@@ -89,11 +89,15 @@ func isTerminal(out io.Writer) bool {
 	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
 }
 
-// invite says how to go on.
-func (d *demo) invite() {
+// invite says how to go on, and for how long there is somebody to try it on.
+func (d *demo) invite(terminal bool) {
+	until := "until Ctrl-C"
+	if !terminal {
+		until = "until a signal, or the end of its input, which is no terminal"
+	}
 	d.heading("Your turn")
 	d.print(strings.Join([]string{
-		"The API server stays up until Ctrl-C. In another terminal, at the root of this repository:",
+		"The API server stays up " + until + ". In another terminal, at the root of this repository:",
 		"",
 		"  export KUBECONFIG=" + d.cluster.Kubeconfig,
 		"  kubectl run shell -n production --image=nginx:1.27 --privileged",
