@@ -12,6 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	goyaml "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
+
+	"github.com/portcullis-dev/portcullis/input/lines"
 )
 
 // toJSON reads the document as kubectl does: YAML 1.1, in which yes and off are
@@ -89,6 +91,7 @@ func (t *text) syntaxProblem(err error) *Problem {
 		if parserError.MatchString(message) {
 			line++
 		}
+		line = lines.Of(t.raw).Line(line)
 	}
 	p := &Problem{Message: "is not YAML: " + oneLine(message)}
 	if line > 0 {
@@ -108,11 +111,11 @@ func (t *text) syntaxProblem(err error) *Problem {
 
 // tabbed reports whether a tab is among what indents a line of the document, from 1.
 func (t *text) tabbed(line int) bool {
-	lines := bytes.SplitN(t.raw, []byte("\n"), line+1)
-	if line < 1 || line > len(lines) {
+	all := bytes.SplitN(t.raw, []byte("\n"), line+1)
+	if line < 1 || line > len(all) {
 		return false
 	}
-	text := lines[line-1]
+	text := all[line-1]
 	indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
 	return bytes.IndexByte(indent, '\t') >= 0
 }

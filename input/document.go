@@ -118,6 +118,30 @@ type reader struct {
 	index int
 	text  *text
 	yield func(*Document, *Problem) bool
+	// outside is set while the caller has an object: a panic then is not about the text.
+	outside bool
+}
+
+// give yields to the caller.
+func (r *reader) give(d *Document, p *Problem) bool {
+	r.outside = true
+	more := r.yield(d, p)
+	r.outside = false
+	return more
+}
+
+// guard makes a problem of what the reader does not cope with, so that one document
+// does not hide the others. It is to be deferred.
+func (r *reader) guard(more *bool) {
+	if r.outside {
+		return
+	}
+	if reason := recover(); reason != nil {
+		*more = r.give(nil, &Problem{
+			Source: r.file.Name, Document: r.index, Line: r.text.lineOf(1),
+			Message: "cannot be read because of a mistake in portcullis, please report it: " + quote(fmt.Sprint(reason)),
+		})
+	}
 }
 
 // read yields the objects in data, the JSON of the document or of an item of it.
@@ -146,7 +170,7 @@ func (r *reader) read(data jsontext.Value, item pod.Path, inherited header, dept
 	if err := r.object(d, data, h); err != nil {
 		return r.refuse(item, err)
 	}
-	return r.yield(d, nil)
+	return r.give(d, nil)
 }
 
 // object completes d.
@@ -208,7 +232,7 @@ func (r *reader) notKubernetes(item pod.Path, message string) bool {
 	if r.file.named || item != (pod.Path{}) {
 		return r.refuse(item, errors.New(message+"; give objects with apiVersion and kind"))
 	}
-	return r.yield(&Document{Source: r.file.Name, Index: r.index, text: r.text}, nil)
+	return r.give(&Document{Source: r.file.Name, Index: r.index, text: r.text}, nil)
 }
 
 // refuse yields a problem, on the line of the field that the error is about.
@@ -221,7 +245,7 @@ func (r *reader) refuse(item pod.Path, err error) bool {
 	}
 	p.Field = field.String()
 	p.Line, p.Column = r.text.position(field)
-	return r.yield(nil, p)
+	return r.give(nil, p)
 }
 
 // misspelt is the error of an object that is meant for one of the nine kinds and

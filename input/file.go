@@ -24,6 +24,9 @@ type File struct {
 	// Rendered is set for what a chart or a kustomization made: lines of Data are
 	// lines of no file.
 	Rendered bool
+	// Outside is where a link in a folder leads to that is neither below a folder nor one
+	// of the files that were named; empty for all other files.
+	Outside string
 
 	named     bool // by the user, not found in a folder
 	namespace string
@@ -80,9 +83,10 @@ func (f *File) Documents() iter.Seq2[*Document, *Problem] {
 }
 
 // document yields the objects of one document.
-func (r *reader) document(p part) bool {
+func (r *reader) document(p part) (more bool) {
+	defer r.guard(&more)
 	if p.stray {
-		return r.yield(nil, &Problem{
+		return r.give(nil, &Problem{
 			Source: r.file.Name, Document: r.index, Line: r.text.lineOf(1),
 			Message: "begins a document without --- before it, which no reader of Kubernetes sees; put --- there",
 		})
@@ -93,7 +97,7 @@ func (r *reader) document(p part) bool {
 		if data, err = r.text.toJSON(); err != nil {
 			problem := r.text.syntaxProblem(err)
 			problem.Source, problem.Document = r.file.Name, r.index
-			return r.yield(nil, problem)
+			return r.give(nil, problem)
 		}
 	}
 	return r.read(data, pod.Path{}, header{}, 0)

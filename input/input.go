@@ -36,6 +36,8 @@ type entry struct {
 	path     string // empty where data is known
 	data     []byte
 	named    bool
+	real     string // path with all links resolved; empty where it is not known
+	outside  bool   // real is in none of the folders that were named
 	rendered bool
 	problem  *Problem
 }
@@ -51,6 +53,7 @@ func Open(ctx context.Context, o Options) *Input {
 		}
 		w.path(path)
 	}
+	w.lookOutside()
 	for _, folder := range o.Kustomize {
 		w.kustomize(folder)
 	}
@@ -76,6 +79,9 @@ func (in *Input) File(i int) *File {
 	f := &File{Name: e.name, Data: e.data, Rendered: e.rendered, named: e.named, namespace: in.namespace, problem: e.problem}
 	if e.path == "" {
 		return f
+	}
+	if e.outside {
+		f.Outside = e.real
 	}
 	var err error
 	if f.Data, err = readFile(e.path); err != nil {

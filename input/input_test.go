@@ -71,7 +71,6 @@ func TestWalk(t *testing.T) {
 		"b.yaml#1: Pod default/web of 1",
 		"c.json#1: Service n/s",
 		"deep/er/D.YAML#1: Pod default/web of 1",
-		"deep/linked/D.YAML#1: Pod default/web of 1",
 		"deep/loop: is a link to a folder that it lies in, and is not followed",
 		"gone.yaml: cannot be read: no such file or directory",
 		"two.yaml#1: Pod default/web of 1",

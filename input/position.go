@@ -5,6 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/portcullis-dev/portcullis/input/lines"
 	"github.com/portcullis-dev/portcullis/pod"
 )
 
@@ -48,6 +49,7 @@ func (t *text) places() tree {
 	if err := yaml.Unmarshal(t.raw, &root); err != nil || len(root.Content) == 0 {
 		return nowhere{}
 	}
+	lines.Of(t.raw).Move(root.Content[0])
 	return yamlTree{root.Content[0]}
 }
 

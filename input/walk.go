@@ -18,6 +18,53 @@ type walker struct {
 	entries []entry
 	// above are the folders on the way to the present one, with links resolved.
 	above []os.FileInfo
+	// named are the folders and files that were named, with links resolved.
+	named []string
+	// seen are the entries of files by their resolved paths.
+	seen map[string]int
+	// files counts those that were found, one that is found again too.
+	files int
+}
+
+// file adds a file, unless it is there already by another name.
+func (w *walker) file(e entry) {
+	w.files++
+	e.real = resolve(e.path)
+	if e.named && e.real != "" {
+		w.named = append(w.named, e.real)
+	}
+	if i, again := w.seen[e.real]; again && e.real != "" {
+		w.entries[i].named = w.entries[i].named || e.named
+		return
+	}
+	if w.seen == nil {
+		w.seen = map[string]int{}
+	}
+	w.seen[e.real] = len(w.entries)
+	w.entries = append(w.entries, e)
+}
+
+// resolve is a path with all links resolved, empty where that cannot be known. The
+// present folder may be a link too.
+func resolve(path string) string {
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	if full, err = filepath.EvalSymlinks(full); err != nil {
+		return ""
+	}
+	return full
+}
+
+// lookOutside marks the files that links lead to out of what was named.
+func (w *walker) lookOutside() {
+	for i := range w.entries {
+		e := &w.entries[i]
+		e.outside = e.real != "" && !slices.ContainsFunc(w.named, func(named string) bool {
+			return e.real == named || strings.HasPrefix(e.real, strings.TrimSuffix(named, string(filepath.Separator))+string(filepath.Separator))
+		})
+	}
 }
 
 // path adds what a user named: a file of any name, or a folder.
@@ -27,13 +74,16 @@ func (w *walker) path(path string) {
 	case err != nil:
 		w.refuse(path, fmt.Errorf("cannot be read: %w", reason(err)))
 	case info.IsDir():
-		found := len(w.entries)
+		if real := resolve(path); real != "" {
+			w.named = append(w.named, real)
+		}
+		found := w.files + len(w.entries)
 		w.folder(path, info)
-		if len(w.entries) == found {
+		if w.files+len(w.entries) == found {
 			w.refuse(path, errors.New("has no *.yaml, *.yml or *.json in it"))
 		}
 	default:
-		w.entries = append(w.entries, entry{name: path, path: path, named: true})
+		w.file(entry{name: path, path: path, named: true})
 	}
 }
 
@@ -69,7 +119,7 @@ func (w *walker) folder(path string, info os.FileInfo) {
 		case mode.IsDir() && !strings.HasPrefix(e.Name(), "."):
 			w.folder(name, target)
 		case mode.IsRegular() && manifest:
-			w.entries = append(w.entries, entry{name: name, path: name})
+			w.file(entry{name: name, path: name})
 		}
 	}
 }

@@ -82,7 +82,11 @@ func (c *checker) file(ctx context.Context, f *input.File) *checked {
 			if !c.judge.knows(d.Namespace) {
 				one.unknown = append(one.unknown, d.Namespace)
 			}
-			decision := c.judge.judge(ctx, c.judge.review(d))
+			decision, p := c.decide(ctx, d)
+			if p != nil {
+				one.results = append(one.results, problemResult(p))
+				continue
+			}
 			one.uses = append(one.uses, exceptionUses(decision)...)
 			results := resultsOf(d, decision)
 			if len(results) == 0 {
@@ -92,10 +96,21 @@ func (c *checker) file(ctx context.Context, f *input.File) *checked {
 						d.Source, d.Index, d.Kind, engine.Quote(d.Name), engine.Quote(d.Namespace)))
 				}
 			}
-			one.results = append(one.results, results...)
+			one.results = append(append(one.results, results...), c.judge.stranded(d)...)
 		}
 	}
 	return one
+}
+
+// decide judges one document; a panic is its problem alone.
+func (c *checker) decide(ctx context.Context, d *input.Document) (decision judgement, p *input.Problem) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			p = mistake(reason)
+			p.Source, p.Document, p.Line = d.Source, d.Index, d.Line()
+		}
+	}()
+	return c.judge.judge(ctx, c.judge.review(d)), nil
 }
 
 // add takes what one file yielded into the report.

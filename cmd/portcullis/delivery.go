@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/portcullis-dev/portcullis/engine"
 )
 
 // delivery is where repaired files go, one after the other.
@@ -62,6 +65,9 @@ func (writeBack) deliver(f *repaired) error {
 	if bytes.Equal(f.file.Data, f.text) {
 		return nil
 	}
+	if f.file.Outside != "" {
+		return fmt.Errorf("it is a link out of the folders that were named, to %s; name that file to have it written", engine.Quote(f.file.Outside))
+	}
 	return replaceFile(f.file.Name, f.text)
 }
 
@@ -82,7 +88,7 @@ func replaceFile(path string, text []byte) (err error) {
 		}
 		mode = owner.Mode().Perm()
 	}
-	file, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
+	file, err := beside(target)
 	if err != nil {
 		return err
 	}
@@ -109,6 +115,31 @@ func replaceFile(path string, text []byte) (err error) {
 		return err
 	}
 	return os.Rename(file.Name(), target)
+}
+
+// beside makes a file that is to take the place of another one.
+func beside(target string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
+}
+
+// replaceable is why replaceFile could not write a file, nil where it could.
+func replaceable(path string) error {
+	target, err := filepath.EvalSymlinks(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		target = path // a new one
+	case err != nil:
+		return err
+	default:
+		if _, err := writable(target); err != nil {
+			return err
+		}
+	}
+	file, err := beside(target)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
 // writable refuses a file that is not to be written: to rename another one over it

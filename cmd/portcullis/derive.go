@@ -20,6 +20,10 @@ type deriver struct {
 	judge *judge
 	// users sets runAsUser and runAsNonRoot where they are known.
 	users *policies.CompiledHardening
+	// update: all digests of tags that the lock has become those of the lock.
+	update bool
+	// override: what a manifest sets itself is changed too.
+	override bool
 }
 
 func newDeriver(j *judge) (*deriver, error) {

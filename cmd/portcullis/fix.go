@@ -18,6 +18,8 @@ type fixFlags struct {
 	write  bool
 	diff   bool
 	update bool
+	// override: what a manifest sets itself is changed too.
+	override bool
 }
 
 func newFix(s streams) *cobra.Command {
@@ -30,6 +32,10 @@ and the fixes of podSecurity findings that are right for sure. Every other byte 
 file stays as it is. The result is judged again: a document whose fixes do not hold
 is left alone.
 
+What is not set is filled in. What the manifest sets itself, such as privileged: true,
+hostNetwork, host ports and added capabilities, may be needed: it is reported with its
+fix and left for somebody to decide. --override changes it too.
+
 Without --write and --diff the repaired documents go to standard output, all of
 them. What was fixed, what was not and why goes to standard error. A second run
 changes nothing.
@@ -40,7 +46,11 @@ volume.
 
 With --lock the digests of images come from a file that is reviewed in Git, and
 those that are asked for with --online go there. --update asks for all of them anew,
-and moves the digests in the manifests that came from the lock.
+and gives each tag in the manifests that the lock has the digest of the lock. Without
+it a manifest that has another digest is reported.
+
+A link in a folder that leads out of what was named is read, and with --write it is
+reported and not written.
 
 Exit codes: 0 nothing enforced is violated any more, 1 something is, 2 wrong usage,
 or something could not be judged or written; the rest is repaired nevertheless.`,
@@ -48,7 +58,8 @@ or something could not be judged or written; the rest is repaired nevertheless.`
   portcullis fix --write --policy policy.yaml deploy/
   helm template shop ./chart | portcullis fix --preset baseline - | kubectl apply -f -
   portcullis fix --write --online --lock portcullis.lock deploy/
-  portcullis fix --write --online --lock portcullis.lock --update deploy/`,
+  portcullis fix --write --online --lock portcullis.lock --update deploy/
+  portcullis fix --diff --override deploy/`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			return f.run(cmd.Context(), paths, s)
 		},
@@ -58,7 +69,8 @@ or something could not be judged or written; the rest is repaired nevertheless.`
 	f.input.register(flags)
 	flags.BoolVarP(&f.write, "write", "w", false, "write the files in place, each at once or not at all")
 	flags.BoolVarP(&f.diff, "diff", "d", false, "show what would change, for patch -p1, and write nothing")
-	flags.BoolVar(&f.update, "update", false, "ask registries for all digests of --lock anew")
+	flags.BoolVar(&f.update, "update", false, "ask registries for all digests of --lock anew, and write them into the manifests")
+	flags.BoolVar(&f.override, "override", false, "change too what a manifest sets itself, such as hostNetwork, privileged and added capabilities")
 	return cmd
 }
 
@@ -103,17 +115,19 @@ func (f *fixFlags) run(ctx context.Context, paths []string, s streams) error {
 	if err != nil {
 		return err
 	}
+	derive.update, derive.override = f.update, f.override
 	out := bufio.NewWriter(s.out)
 	r := &fixer{judge: j, derive: derive, log: s.err, deliver: f.delivery(out)}
-	if f.update {
-		r.stale = j.refreshLock(ctx, s.err)
+	if r.stale, err = f.prepareLock(ctx, j, s.err); err != nil {
+		return usageError{err}
 	}
-	if err := r.all(ctx, in); err != nil {
-		return usageError{fmt.Errorf("stopped before the end: %w", err)} // by a signal
+	stopped := r.all(ctx, in)
+	if stopped != nil {
+		stopped = fmt.Errorf("stopped before the end: %w", stopped) // by a signal
 	}
 	j.noteUnknown(s.err, r.unknown)
 	err = f.keepLock(j.lock, out, s.err)
-	if err := errors.Join(err, out.Flush()); err != nil {
+	if err := errors.Join(stopped, err, out.Flush()); err != nil {
 		return usageError{err}
 	}
 	return r.verdict()

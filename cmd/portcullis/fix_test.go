@@ -30,14 +30,14 @@ func TestFixCorpus(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			first := execute(t, "", append([]string{"fix", file}, by...)...)
+			first := execute(t, "", append([]string{"fix", "--override", file}, by...)...)
 			golden(t, filepath.Join("fix/golden", filepath.Base(file)), first.stdout)
 			golden(t, filepath.Join("fix/golden", filepath.Base(file)+".stderr.txt"), first.stderr)
 			copied := filepath.Join(t.TempDir(), filepath.Base(file))
 			if err := os.WriteFile(copied, []byte(first.stdout), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			second := execute(t, "", append([]string{"fix", copied}, by...)...)
+			second := execute(t, "", append([]string{"fix", "--override", copied}, by...)...)
 			if diff := cmp.Diff(first.stdout, second.stdout); diff != "" {
 				t.Errorf("the second run changes something (-first +second):\n%s", diff)
 			}
@@ -89,7 +89,7 @@ func applies(t *testing.T, file, want string) {
 	if err != nil {
 		t.Skip("git is not installed")
 	}
-	diff := execute(t, "", append([]string{"fix", "--diff", file}, by...)...).stdout
+	diff := execute(t, "", append([]string{"fix", "--diff", "--override", file}, by...)...).stdout
 	folder := t.TempDir()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -122,11 +122,11 @@ func applies(t *testing.T, file, want string) {
 // run has nothing to fix.
 func TestFixCases(t *testing.T) {
 	for _, preset := range []string{"baseline", "restricted"} {
-		first := execute(t, "", "fix", "--preset", preset, "../../validate/testdata", "../../examples")
+		first := execute(t, "", "fix", "--override", "--preset", preset, "../../validate/testdata", "../../examples")
 		if strings.Contains(first.stderr, "left as it was") || !fixedLine.MatchString(first.stderr) {
 			t.Errorf("%s: got %s, want fixes, and that all hold", preset, first.stderr)
 		}
-		second := execute(t, first.stdout, "fix", "--preset", preset, "-")
+		second := execute(t, first.stdout, "fix", "--override", "--preset", preset, "-")
 		if said := fixedLine.FindString(second.stderr); said != "" || second.stdout != first.stdout {
 			t.Errorf("%s: the second run says %q, and has the same text: %t, want nothing and true", preset, said, second.stdout == first.stdout)
 		}
@@ -173,9 +173,9 @@ func TestFixExitCodes(t *testing.T) {
 		code              int
 		stdout, stderr    string // parts
 	}{
-		{name: "everything is mended", args: "fix --preset baseline -", stdin: strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1), stdout: "spec: {containers", stderr: "<stdin>:4:8: fixed podSecurity/hostNamespaces: spec.hostPID is removed, it was true"},
+		{name: "everything is mended", args: "fix --override --preset baseline -", stdin: strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1), stdout: "spec: {containers", stderr: "<stdin>:4:8: fixed podSecurity/hostNamespaces: spec.hostPID is removed, it was true"},
 		{name: "a user is not guessed", args: "fix -", stdin: rootPod, code: 1, stdout: "runAsUser: 0", stderr: "not fixed podSecurity/runAsUser"},
-		{name: "something cannot be judged", args: "fix --preset baseline -", stdin: "kind: [\n---\n" + strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1), code: 2, stdout: "kind: [\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers", stderr: "not judged: input: is not YAML"},
+		{name: "something cannot be judged", args: "fix --override --preset baseline -", stdin: "kind: [\n---\n" + strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1), code: 2, stdout: "kind: [\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers", stderr: "not judged: input: is not YAML"},
 		{name: "no such file", args: "fix " + folder + "/none.yaml", code: 2, stderr: "cannot be read: no such file or directory"},
 		{name: "both outputs", args: "fix --diff --write .", code: 2, stderr: "--write and --diff are given: give one of them"},
 		{name: "standard input cannot be written", args: "fix --write -", code: 2, stderr: "standard input cannot be written; leave --write out"},
@@ -192,5 +192,26 @@ func TestFixExitCodes(t *testing.T) {
 				t.Errorf("got %d\n%s\n%s\nwant %d, a stdout with %q, a stderr with %q", got.code, got.stdout, got.stderr, test.code, test.stdout, test.stderr)
 			}
 		})
+	}
+}
+
+// TestFixLeavesDecisions leaves what the author asked for to somebody who knows why,
+// fills in the rest, and changes all of it with --override.
+func TestFixLeavesDecisions(t *testing.T) {
+	const file = "testdata/fix/decisions/decided.yaml"
+	got := execute(t, "", "fix", "--preset", "restricted", file)
+	golden(t, "fix/decisions/golden.yaml", got.stdout)
+	golden(t, "fix/decisions/golden.stderr.txt", got.stderr)
+	if got.code != exitFailed {
+		t.Errorf("got exit code %d, want %d: what is left is violated", got.code, exitFailed)
+	}
+	for _, line := range strings.Split(got.stderr, "\n") {
+		if strings.Contains(line, ": fixed podSecurity") && !strings.Contains(line, " is set to ") && !strings.Contains(line, "capabilities.drop") {
+			t.Errorf("got %s, want nothing changed that is set", line)
+		}
+	}
+	all := execute(t, got.stdout, "fix", "--override", "--preset", "restricted", "-")
+	if strings.Contains(all.stderr, "not fixed podSecurity") || all.code != 0 {
+		t.Errorf("--override: got %d and %s, want 0 and everything fixed", all.code, all.stderr)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/report"
 )
@@ -57,8 +58,15 @@ func (x *fixer) all(ctx context.Context, in *input.Input) error {
 }
 
 // file repairs the documents of one file. It runs on several files at once.
-func (x *fixer) file(ctx context.Context, f *input.File) *repaired {
-	one := &repaired{file: f, text: f.Data, foreign: true}
+func (x *fixer) file(ctx context.Context, f *input.File) (one *repaired) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			p := mistake(reason)
+			p.Source = f.Name
+			one = &repaired{file: f, text: f.Data, left: []report.Result{problemResult(p)}}
+		}
+	}()
+	one = &repaired{file: f, text: f.Data, foreign: true}
 	units := unitsOf(f)
 	for _, u := range units {
 		one.foreign = one.foreign && u.foreign()
@@ -147,6 +155,12 @@ func (x *fixer) verdict() error {
 		return errViolated
 	}
 	return nil
+}
+
+// mistake is what a panic becomes: the problem of the document that it is about, so
+// that the others are repaired nevertheless.
+func mistake(reason any) *input.Problem {
+	return &input.Problem{Message: "stopped portcullis, which is a mistake in it, please report it: " + engine.Quote(fmt.Sprint(reason))}
 }
 
 func problemResults(problems []*input.Problem) []report.Result {

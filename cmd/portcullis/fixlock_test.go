@@ -119,6 +119,41 @@ func TestFixLock(t *testing.T) {
 		t.Errorf("update: lock (-want +got):\n%s", diff)
 	}
 
+	// Another part of the manifests has been left behind, with a digest of before.
+	save("left.yaml", manifest("@"+first))
+	behind := "the lock has " + second
+	for _, command := range [][]string{{"check", "--preset", "baseline"}, {"fix"}} {
+		got := execute(t, "", append(command, "--lock", path("portcullis.lock"), path("left.yaml"))...)
+		if said := got.stdout + got.stderr; !strings.Contains(said, behind) || !strings.Contains(said, "has the digest "+first+" of \""+image+"\"") {
+			t.Errorf("%s: got %+v, want both digests", command[0], got)
+		}
+	}
+	if got := fix(path("left.yaml")); !strings.Contains(got.stderr, "left.yaml:7:5: not fixed digests/lock: ") || !strings.Contains(got.stderr, "it is not fixed because that takes --update") {
+		t.Errorf("left behind: got %+v, want its line and why it is left", got)
+	}
+	if got := fix(append(online, "--write", "--update", path("left.yaml"))...); got.code != 0 || !strings.Contains(load("left.yaml"), "@"+second) || strings.Contains(got.stderr, behind) {
+		t.Errorf("left behind, updated: got %+v, want the digest of the lock", got)
+	}
+
+	// A lock that cannot be written stops the run before a manifest is.
+	save("pod.yaml", manifest(""))
+	if err := os.Chmod(path("portcullis.lock"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"portcullis.lock": "it is read-only", "none/portcullis.lock": "no such file or directory"} {
+		got := execute(t, "", append([]string{"fix", "--write", "--lock", path(name), path("pod.yaml")}, online...)...)
+		if want := "writing --lock \"" + path(name) + "\": " + want + "; no manifest was written"; got.code != exitUsage || !strings.Contains(got.stderr, want) {
+			t.Errorf("%s: got %+v, want exit code %d and %q", name, got, exitUsage, want)
+		}
+		if load("pod.yaml") != manifest("") {
+			t.Errorf("%s: the manifest was written", name)
+		}
+	}
+	if err := os.Chmod(path("portcullis.lock"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	save("pod.yaml", strings.Replace(want, first, second, 1))
+
 	server.Close()
 	if got := fix(append(online, "--write", "--update")...); got.code != exitFailed || !strings.Contains(got.stderr, "keeps its digest: ") || !strings.Contains(load("portcullis.lock"), second) {
 		t.Errorf("update without a registry: got %+v, want exit code %d and the old digest", got, exitFailed)

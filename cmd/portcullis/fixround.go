@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/mutate"
@@ -30,7 +32,7 @@ type round struct {
 // the objects any more.
 func (r *round) run(ctx context.Context) bool {
 	r.judged, r.changes = r.judged[:0], nil
-	var fixes []change
+	mutations, fixes := newPlanned(r), newPlanned(r)
 	for d, p := range r.file.With(r.text).Documents() {
 		if p != nil || d.Workload == nil {
 			continue
@@ -42,26 +44,35 @@ func (r *round) run(ctx context.Context) bool {
 		moved := r.moved(item, d.Workload)
 		judged := r.judge.judge(ctx, r.judge.review(d))
 		r.judged = append(r.judged, judged)
-		r.add(&r.changes, moved...)
-		r.add(&r.changes, r.mutations(item, judged)...)
-		r.add(&fixes, remedies(item, judged)...)
-		r.add(&fixes, r.derived(ctx, item, judged)...)
+		mutations.add(moved...)
+		mutations.add(r.mutations(item, judged)...)
+		fixes.add(r.remedies(item, judged)...)
+		fixes.add(r.derived(ctx, item, judged)...)
 	}
+	r.changes = mutations.changes
 	if len(r.changes) == 0 {
-		r.changes = fixes
+		r.changes = fixes.changes
 	}
 	return len(r.judged) == len(r.workloads)
 }
 
+// planned are changes of one step of a round.
+type planned struct {
+	round   *round
+	changes []change
+	taken   map[pod.Path]bool
+}
+
+func newPlanned(r *round) *planned { return &planned{round: r, taken: map[pod.Path]bool{}} }
+
 // add takes in changes of fields that no other one changes, and that the text did
 // not refuse.
-func (r *round) add(all *[]change, changes ...change) {
+func (p *planned) add(changes ...change) {
 	for _, c := range changes {
-		c.edit.Path = r.workloads[c.item].Path(c.field)
-		_, refused := r.refused[c.key()]
-		taken := slices.ContainsFunc(*all, func(o change) bool { return o.edit.Path == c.edit.Path })
-		if !refused && !taken {
-			*all = append(*all, c)
+		c.edit.Path = p.round.workloads[c.item].Path(c.field)
+		if p.round.refused[c.key()] == nil && !p.taken[c.edit.Path] {
+			p.taken[c.edit.Path] = true
+			p.changes = append(p.changes, c)
 		}
 	}
 }
@@ -88,14 +99,43 @@ func (v *deriver) mutations(item int, j judgement) []change {
 var pinnedAnnotation = pod.Path{}.Child("metadata").Child("annotations").Key(mutate.PinnedAnnotation)
 
 // remedies are the fixes of findings that are right for sure.
-func remedies(item int, j judgement) []change {
+func (v *deriver) remedies(item int, j judgement) []change {
 	var all []change
 	for _, f := range j.validation.Findings {
-		if f.Edit != nil {
+		if f.Edit != nil && (v.override || !decided(f) && !impossible(f, j.plan.Workload)) {
 			all = append(all, change{item: item, edit: *f.Edit, field: f.Path, rule: ruleOf(f), container: f.Container, finding: &f})
 		}
 	}
 	return all
+}
+
+// decided reports whether the fix of a finding takes something away that the author
+// of the manifest has asked for. To drop more capabilities than they did does not.
+func decided(f engine.Finding) bool {
+	return f.Edit.Old != nil && !strings.HasSuffix(f.Path.String(), ".capabilities.drop")
+}
+
+// impossible reports whether a fix would make an object that no API server takes as
+// long as what its author has asked for is there: allowPrivilegeEscalation cannot be
+// false in a container that is privileged or has SYS_ADMIN
+// (https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/validation.go, ValidateSecurityContext).
+func impossible(f engine.Finding, w *pod.Workload) bool {
+	if f.Check != string(security.PrivilegeEscalation) {
+		return false
+	}
+	for c := range w.Containers() {
+		sc := c.SecurityContext
+		if c.Name != f.Container || sc == nil {
+			continue
+		}
+		if sc.Privileged != nil && *sc.Privileged {
+			return true
+		}
+		if sc.Capabilities != nil && slices.ContainsFunc(sc.Capabilities.Add, func(a corev1.Capability) bool { return a == "SYS_ADMIN" || a == "CAP_SYS_ADMIN" }) {
+			return true
+		}
+	}
+	return false
 }
 
 func ruleOf(f engine.Finding) string {
@@ -105,9 +145,9 @@ func ruleOf(f engine.Finding) string {
 	return f.Rule + "/" + f.Check
 }
 
-// moved are the digests that came from the lock and are others there now.
+// moved are the digests that the lock has others for, with --update.
 func (r *round) moved(item int, w *pod.Workload) []change {
-	if r.judge.lock == nil {
+	if r.judge.lock == nil || !r.update {
 		return nil
 	}
 	var all []change
@@ -116,7 +156,7 @@ func (r *round) moved(item int, w *pod.Workload) []change {
 		if err != nil {
 			continue
 		}
-		if digest := r.judge.lock.Moved(ref); digest != "" {
+		if digest := r.judge.lock.Other(ref); digest != "" {
 			c := change{item: item, field: i.Path(), rule: mutate.DigestsRule, evidence: "the lock"}
 			c.edit = pod.Edit{Path: i.Path(), Old: *i.Reference, New: ref.Pin(digest)}
 			if i.Container != nil {
@@ -162,6 +202,7 @@ func (r *round) left() []report.Result {
 			}
 			all = append(all, result)
 		}
+		all = append(all, r.stranded(item)...)
 		for _, c := range r.mutations(item, j) {
 			c.edit.Path = d.Path(c.field)
 			if err := r.refused[c.key()]; err != nil {
@@ -170,6 +211,30 @@ func (r *round) left() []report.Result {
 				all = append(all, result)
 			}
 		}
+	}
+	return all
+}
+
+// stranded are the digests that are still not those of the lock.
+func (r *round) stranded(item int) []report.Result {
+	d := r.workloads[item]
+	all := r.judge.stranded(d)
+	if !r.update {
+		for i := range all {
+			all[i].Message += "; it is not fixed because that takes --update"
+		}
+		return all
+	}
+	refused := map[string]error{}
+	for _, c := range r.moved(item, d.Workload) {
+		c.edit.Path = d.Path(c.field)
+		if err := r.refused[c.key()]; err != nil {
+			refused[c.field.String()] = err
+		}
+	}
+	all = slices.DeleteFunc(all, func(result report.Result) bool { return refused[result.Field] == nil })
+	for i := range all {
+		all[i].Message += "; it is not fixed because " + refused[all[i].Field].Error()
 	}
 	return all
 }
@@ -187,6 +252,13 @@ func (r *round) refusal(item int, j judgement, result report.Result) string {
 			edit.Path = r.workloads[item].Path(f.Path)
 			if err := r.refused[keyOf(edit)]; err != nil {
 				return err.Error()
+			}
+			switch {
+			case r.override:
+			case decided(f):
+				return "the manifest sets it, which is for somebody to decide; --override changes it"
+			case impossible(f, j.plan.Workload):
+				return "Kubernetes takes it in no container that is privileged or has SYS_ADMIN, which is for somebody to decide first"
 			}
 		case f.Rule != validate.PodSecurityRule:
 		case f.Check != string(security.NonRoot):

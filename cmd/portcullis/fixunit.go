@@ -105,6 +105,14 @@ const maxRounds = 6
 
 // repair mends the unit and says what it did.
 func (u *unit) repair(ctx context.Context, by *deriver) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			p, d := mistake(reason), u.documents[0]
+			p.Source, p.Document, p.Line = d.Source, d.Index, d.Line()
+			u.text, u.made, u.done = d.Raw(), nil, nil
+			u.left = append(problemResults(u.problems), problemResult(p))
+		}
+	}()
 	u.left = problemResults(u.problems)
 	if len(u.workloads) == 0 {
 		return
@@ -118,7 +126,7 @@ func (u *unit) repair(ctx context.Context, by *deriver) {
 		if len(r.changes) == 0 {
 			break
 		}
-		if again := slices.IndexFunc(r.changes, u.has); again >= 0 {
+		if again := u.again(r.changes); again >= 0 {
 			u.undo("its fix does not hold: " + r.changes[again].text())
 			return
 		}
@@ -153,9 +161,13 @@ func (u *unit) undo(reason string) {
 	u.made = nil
 }
 
-// has reports whether a change was made before.
-func (u *unit) has(c change) bool {
-	return slices.ContainsFunc(u.made, func(m change) bool { return m.key() == c.key() })
+// again is the first of the changes that was made before, -1: none was.
+func (u *unit) again(changes []change) int {
+	made := make(map[string]bool, len(u.made))
+	for _, m := range u.made {
+		made[m.key()] = true
+	}
+	return slices.IndexFunc(changes, func(c change) bool { return made[c.key()] })
 }
 
 // apply writes changes into the text.
@@ -166,13 +178,13 @@ func (u *unit) apply(changes []change) {
 	}
 	text, refusals := rewrite.Apply(u.text, edits)
 	u.text = text
+	for _, r := range refusals {
+		u.refused[keyOf(r.Edit)] = r.Err
+	}
 	for _, c := range changes {
-		refused := slices.IndexFunc(refusals, func(r rewrite.Refusal) bool { return keyOf(r.Edit) == c.key() })
-		if refused < 0 {
+		if u.refused[c.key()] == nil { // nothing is tried again that was refused
 			u.made = append(u.made, c)
-			continue
 		}
-		u.refused[c.key()] = refusals[refused].Err
 	}
 }
 

@@ -56,6 +56,7 @@ func TestFixDoesNotHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
+	derive.override = true
 	x := &fixer{judge: j, derive: derive, log: &log, deliver: writeBack{}}
 	if err := x.all(t.Context(), input.Open(t.Context(), input.Options{Paths: []string{file}})); err != nil {
 		t.Fatal(err)

@@ -36,15 +36,27 @@ func TestFixWrite(t *testing.T) {
 	save("in/closed.yaml", bad, 0o444)
 	save("in/half.yaml", "kind: [\n---\n"+bad, 0o600)
 	save("elsewhere/target.txt", bad, 0o600)
-	if err := os.Symlink("../elsewhere/target.txt", filepath.Join(folder, "in/link.yaml")); err != nil {
-		t.Fatal(err)
+	save("elsewhere/folder/a.yaml", bad, 0o600)
+	for name, target := range map[string]string{"in/link.yaml": "../elsewhere/target.txt", "in/linked": "../elsewhere/folder", "in/inner.yaml": "mode.yaml"} {
+		if err := os.Symlink(target, filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	got := execute(t, "", "fix", "--write", "--preset", "baseline", filepath.Join(folder, "in"))
+	got := execute(t, "", "fix", "--write", "--override", "--preset", "baseline", filepath.Join(folder, "in"))
 	if got.code != exitUsage || got.stdout != "" {
 		t.Errorf("got exit code %d and stdout %q, want %d and nothing", got.code, got.stdout, exitUsage)
 	}
 	if want := "closed.yaml: cannot be written: "; !strings.Contains(got.stderr, want) {
 		t.Errorf("got %s, want a text with %q", got.stderr, want)
+	}
+	for _, want := range []string{
+		"link.yaml: cannot be written: it is a link out of the folders that were named, to \"" + folder + "/elsewhere/target.txt\"; name that file to have it written",
+		"linked/a.yaml: cannot be written: it is a link out of",
+		"of 6 files",
+	} {
+		if !strings.Contains(got.stderr, want) {
+			t.Errorf("got %s, want a text with %q", got.stderr, want)
+		}
 	}
 	if strings.Contains(got.stderr, "closed.yaml:4:8: fixed") {
 		t.Errorf("got %s, want nothing said to be fixed in the file that was not written", got.stderr)
@@ -59,12 +71,15 @@ func TestFixWrite(t *testing.T) {
 		{"in/clean.yaml", quietPod("b"), 0o600, false},
 		{"in/closed.yaml", bad, 0o444, false},
 		{"in/half.yaml", "kind: [\n---\n" + good, 0o600, true},
-		{"in/link.yaml", good, os.ModeSymlink, true},
-		{"elsewhere/target.txt", good, 0o600, true},
+		{"in/inner.yaml", good, os.ModeSymlink, true},
+		{"in/link.yaml", bad, os.ModeSymlink, false},
+		{"in/linked", "", os.ModeSymlink, false},
+		{"elsewhere/target.txt", bad, 0o600, false},
+		{"elsewhere/folder/a.yaml", bad, 0o600, false},
 	} {
 		path := filepath.Join(folder, want.name)
 		text, err := os.ReadFile(path)
-		if err != nil {
+		if err != nil && want.text != "" {
 			t.Fatal(err)
 		}
 		info, err := os.Lstat(path)
@@ -90,11 +105,25 @@ func TestFixWrite(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if want := []string{"clean.yaml", "closed.yaml", "half.yaml", "link.yaml", "mode.yaml"}; !slices.Equal(names, want) {
+	if want := []string{"clean.yaml", "closed.yaml", "half.yaml", "inner.yaml", "link.yaml", "linked", "mode.yaml"}; !slices.Equal(names, want) {
 		t.Errorf("got files %v, want %v and nothing left over", names, want)
 	}
-	again := execute(t, "", "fix", "--write", "--preset", "baseline", filepath.Join(folder, "in/mode.yaml"))
+	again := execute(t, "", "fix", "--write", "--override", "--preset", "baseline", filepath.Join(folder, "in/mode.yaml"))
 	if again.code != 0 || !strings.Contains(again.stderr, "fixed 0 in 0 of 1 files, left 0") {
 		t.Errorf("again: got %+v, want nothing to fix", again)
+	}
+}
+
+// TestFixWritesEachFileOnce names one file in several ways, and a folder that it is in.
+func TestFixWritesEachFileOnce(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	bad := strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1)
+	if err := os.WriteFile("a.yaml", []byte(bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := execute(t, "", "fix", "--write", "--override", "--preset", "baseline", "a.yaml", "./a.yaml", filepath.Join(folder, "a.yaml"), ".")
+	if want := "a.yaml:4:8: fixed podSecurity/hostNamespaces: spec.hostPID is removed, it was true\nportcullis: fixed 1 in 1 of 1 files, left 0\n"; got.code != 0 || got.stderr != want {
+		t.Errorf("got %d and %s, want 0 and %s", got.code, got.stderr, want)
 	}
 }

@@ -31,12 +31,10 @@ type Lock struct {
 	mu sync.RWMutex
 	// digests are by canonical name and tag: docker.io/library/nginx:1.29.
 	digests map[string]string
-	// moved are those of before Refresh, where they are others.
-	moved map[string]string
 }
 
 // New is a lock without entries.
-func New() *Lock { return &Lock{digests: map[string]string{}, moved: map[string]string{}} }
+func New() *Lock { return &Lock{digests: map[string]string{}} }
 
 // key is what an image is listed by, empty for what no lock can list: what is not
 // a reference, and what has a digest or no tag.
@@ -77,16 +75,18 @@ func (l *Lock) Add(ref image.Reference, digest string) {
 	}
 }
 
-// Moved is the digest that has taken the place of the one in a reference with tag
-// and digest, empty where Refresh has not moved that tag away from it.
-func (l *Lock) Moved(ref image.Reference) string {
-	name := ref.Name() + ":" + ref.Tag()
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if ref.Digest() == "" || l.moved[name] != ref.Digest() {
+// Other is the digest that the lock has for the tag of a reference with tag and digest,
+// empty where it has none, or the same.
+func (l *Lock) Other(ref image.Reference) string {
+	if ref.Digest() == "" || ref.Tag() == "" {
 		return ""
 	}
-	return l.digests[name]
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if digest := l.digests[ref.Name()+":"+ref.Tag()]; digest != ref.Digest() {
+		return digest
+	}
+	return ""
 }
 
 // Refresh asks for all tags anew. One that cannot be resolved keeps its digest and
@@ -103,12 +103,12 @@ func (l *Lock) Refresh(ctx context.Context, images Gatherer) []error {
 		facts := images.Gather(ctx, needs, image.Credentials{})
 		l.mu.Lock()
 		for _, name := range few {
-			fact, old := facts[name], l.digests[name]
+			fact := facts[name]
 			switch {
 			case fact.Err != nil || fact.Digest == "" || fact.Stale > 0:
 				errs = append(errs, fmt.Errorf("%s keeps its digest: %w", strconv.Quote(name), unresolved(fact)))
-			case fact.Digest != old:
-				l.digests[name], l.moved[name] = fact.Digest, old
+			default:
+				l.digests[name] = fact.Digest
 			}
 		}
 		l.mu.Unlock()

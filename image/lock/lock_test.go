@@ -179,14 +179,14 @@ func TestRefresh(t *testing.T) {
 	}
 	for written, want := range map[string]string{
 		"nginx:1@" + digestA: digestB,
-		"nginx:1@" + digestC: "", // somebody else's
+		"nginx:1@" + digestC: digestB, // of before, or somebody else's
 		"nginx:1":            "",
 		"nginx:2@" + digestA: "",
 		"nginx@" + digestA:   "",
 		"web:2@" + digestB:   "", // it has not moved
 	} {
-		if got := l.Moved(reference(t, written)); got != want {
-			t.Errorf("%s: got moved to %q, want %q", written, got, want)
+		if got := l.Other(reference(t, written)); got != want {
+			t.Errorf("%s: got the other digest %q, want %q", written, got, want)
 		}
 	}
 	next.err = errors.New("away")

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/portcullis-dev/portcullis/input/lines"
 )
 
 // errMultiline refuses a text of several lines.
@@ -20,13 +22,10 @@ type document struct {
 	style  style
 }
 
+// newDocument gives the nodes of the root the lines of the text.
 func newDocument(text []byte, root *yaml.Node) *document {
-	d := &document{text: text, starts: []int{0}, eol: "\n", style: styleOf(text, root)}
-	for i, c := range text {
-		if c == '\n' && i+1 < len(text) {
-			d.starts = append(d.starts, i+1)
-		}
-	}
+	lines.Of(text).Move(root)
+	d := &document{text: text, starts: lines.Starts(text), eol: string(lines.End(text)), style: styleOf(text, root)}
 	if bytes.Contains(text, []byte("\r\n")) {
 		d.eol = "\r\n"
 	}
@@ -73,9 +72,9 @@ type splice struct {
 
 // insertLines puts lines before the offset, which is the start of a line or the
 // end of the text.
-func (d *document) insertLines(at int, lines []string) splice {
-	text := strings.Join(lines, d.eol) + d.eol
-	if at > 0 && d.text[at-1] != '\n' {
+func (d *document) insertLines(at int, inserted []string) splice {
+	text := strings.Join(inserted, d.eol) + d.eol
+	if at > 0 && d.text[at-1] != d.eol[len(d.eol)-1] {
 		text = d.eol + strings.TrimSuffix(text, d.eol)
 	}
 	return splice{at, at, text}

@@ -24,7 +24,7 @@ func scanFlow(text []byte, start int) flowEnd {
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
 			i++
 			continue
-		case c == '#' && i > 0 && bytes.IndexByte([]byte(" \t\n"), text[i-1]) >= 0:
+		case c == '#' && i > 0 && bytes.IndexByte([]byte(" \t\n\r"), text[i-1]) >= 0:
 			i += lineLength(text[i:])
 			continue
 		case fresh && (c == '"' || c == '\''):
@@ -88,8 +88,9 @@ func plainEnd(text []byte, start int, flow bool) int {
 	return start + len(bytes.TrimRight(line[:end], " \t\r"))
 }
 
+// lineLength is that of a line as YAML has them, without its end.
 func lineLength(text []byte) int {
-	if i := bytes.IndexByte(text, '\n'); i >= 0 {
+	if i := bytes.IndexAny(text, "\n\r\u0085\u2028\u2029"); i >= 0 {
 		return i
 	}
 	return len(text)
