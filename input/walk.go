@@ -82,9 +82,22 @@ func (w *walker) path(path string) {
 		if w.files+len(w.entries) == found {
 			w.refuse(path, errors.New("has no *.yaml, *.yml or *.json in it"))
 		}
+	case !info.Mode().IsRegular():
+		w.once(path)
 	default:
 		w.file(entry{name: path, path: path, named: true})
 	}
+}
+
+// once reads what can be read once, such as a pipe, now: a second time it is empty,
+// and would be judged to be fine.
+func (w *walker) once(path string) {
+	data, err := readFile(path)
+	if err != nil {
+		w.refuse(path, err)
+		return
+	}
+	w.entries = append(w.entries, entry{name: path, data: data, named: true})
 }
 
 // folder adds the files of a folder and of those below it, by name. Hidden

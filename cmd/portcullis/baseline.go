@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 
@@ -130,28 +129,8 @@ func writeBaseline(path string, results []report.Result) error {
 	if err != nil {
 		return fmt.Errorf("writing --baseline: %w", err)
 	}
-	if err := writeFile(path, append(data, '\n')); err != nil {
+	if err := replaceFile(path, append(data, '\n')); err != nil {
 		return fmt.Errorf("writing --baseline: %w", err)
 	}
 	return nil
-}
-
-// writeFile replaces a file as a whole: whoever reads it meanwhile, and a disk
-// that is full, leave either the old one or the new one.
-func writeFile(path string, data []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".portcullis-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) // of no effect once it is renamed
-	_, err = temporary.Write(data)
-	mode := fs.FileMode(0o644)
-	if info, statErr := os.Stat(path); statErr == nil {
-		mode = info.Mode().Perm()
-	}
-	err = errors.Join(err, temporary.Chmod(mode), temporary.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), path)
 }

@@ -68,6 +68,17 @@ func (writeBack) deliver(f *repaired) error {
 	if f.file.Outside != "" {
 		return fmt.Errorf("it is a link out of the folders that were named, to %s; name that file to have it written", engine.Quote(f.file.Outside))
 	}
+	if _, err := writable(f.file.Name); err != nil {
+		return err
+	}
+	// Registries may have been asked in between, and somebody may have saved the file.
+	now, err := os.ReadFile(f.file.Name)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(now, f.file.Data) {
+		return errors.New("it has changed since it was read, and is left as it is now; run the command again")
+	}
 	return replaceFile(f.file.Name, f.text)
 }
 

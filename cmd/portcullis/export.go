@@ -91,7 +91,7 @@ func (f *exportFlags) run(ctx context.Context, s streams) error {
 		_, err = s.out.Write(data)
 		return err
 	}
-	if err := writeFile(f.file, data); err != nil {
+	if err := replaceFile(f.file, data); err != nil {
 		return fmt.Errorf("writing --file %q: %w", f.file, err)
 	}
 	return nil

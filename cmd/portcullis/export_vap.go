@@ -58,7 +58,7 @@ func (f *exportVAPFlags) run(s streams) error {
 		_, err := s.out.Write(out.Bytes())
 		return err
 	}
-	if err := writeFile(f.file, out.Bytes()); err != nil {
+	if err := replaceFile(f.file, out.Bytes()); err != nil {
 		return fmt.Errorf("writing --file %q: %w", f.file, err)
 	}
 	return nil

@@ -2,11 +2,14 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portcullis-dev/portcullis/input"
 )
 
 // TestFixWrite writes in place: modes and links stay, what needs nothing is not
@@ -125,5 +128,46 @@ func TestFixWritesEachFileOnce(t *testing.T) {
 	got := execute(t, "", "fix", "--write", "--override", "--preset", "baseline", "a.yaml", "./a.yaml", filepath.Join(folder, "a.yaml"), ".")
 	if want := "a.yaml:4:8: fixed podSecurity/hostNamespaces: spec.hostPID is removed, it was true\nportcullis: fixed 1 in 1 of 1 files, left 0\n"; got.code != 0 || got.stderr != want {
 		t.Errorf("got %d and %s, want 0 and %s", got.code, got.stderr, want)
+	}
+}
+
+// TestFixKeepsWhatWasSavedMeanwhile holds that what somebody saves between the read
+// and the write is not lost.
+func TestFixKeepsWhatWasSavedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	if err := os.WriteFile(path, []byte("saved meanwhile"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := writeBack{}.deliver(&repaired{file: &input.File{Name: path, Data: []byte("read")}, text: []byte("fixed")})
+	if want := "it has changed since it was read, and is left as it is now; run the command again"; err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "saved meanwhile" {
+		t.Errorf("got %q (%v), want what was saved", got, err)
+	}
+}
+
+// TestPipe holds that what can be read once is judged, and not found to be empty when
+// it is read again; and that it is not written.
+func TestPipe(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "pipe")
+	if output, err := exec.CommandContext(t.Context(), "mkfifo", path).CombinedOutput(); err != nil {
+		t.Fatalf("making a pipe: %v\n%s", err, output)
+	}
+	feed := func() {
+		go func() {
+			_ = os.WriteFile(path, []byte(strings.Replace(quietPod("a"), "{containers", "{hostPID: true, containers", 1)), 0o600)
+		}()
+	}
+	feed()
+	got := execute(t, "", "check", "--preset", "baseline", path)
+	if got.code != 1 || !strings.Contains(got.stdout, "podSecurity/hostNamespaces") {
+		t.Errorf("check: got %d and %s, want a failure", got.code, got.stdout)
+	}
+	feed()
+	got = execute(t, "", "fix", "--write", "--override", "--preset", "baseline", path)
+	if got.code != 2 || !strings.Contains(got.stderr, path) {
+		t.Errorf("fix --write: got %d and %s, want it to be refused", got.code, got.stderr)
 	}
 }
