@@ -151,8 +151,10 @@ func newManager(o Options) (manager.Manager, error) {
 	}
 	objects := map[client.Object]cache.ByObject{
 		&corev1.Namespace{}: {UnsafeDisableDeepCopy: &shared}, // read in each review, never changed
+	}
+	if len(o.Policies) == 0 { // else the cluster needs no CRDs of ours
 		// What is elsewhere is not even seen (CVE-2024-48921).
-		&policies.PolicyException{}: {Namespaces: counting},
+		objects[&policies.PolicyException{}] = cache.ByObject{Namespaces: counting}
 	}
 	if s := o.SelfSigned; s != nil {
 		// By name, as the service account may.
