@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/portcullis-dev/portcullis/e2e/freeport"
 )
 
 // process is a portcullis serve that scans without a pause worth mentioning.
@@ -27,15 +28,14 @@ type process struct {
 
 // start starts one whose scans have to find so many workloads, and see everything.
 func start(ctx context.Context, binary, dir, kubeconfig string, objects, workloads int) (*process, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var ports freeport.Ports
+	port, err := ports.Next()
 	if err != nil {
 		return nil, err
 	}
-	address := listener.Addr().String()
-	listener.Close()
 	p := &process{scans: make(chan time.Duration, 100), want: fmt.Sprintf("objects=%d workloads=%d ", objects, workloads)}
 	p.cmd = exec.CommandContext(ctx, binary, "serve", "--kubeconfig="+kubeconfig, "--cert-dir="+dir, "--policy="+filepath.Join(dir, "policy.yaml"),
-		"--address="+address, "--metrics-address=0", "--health-address=0", "--shutdown-delay=0s", "--audit-interval=1s")
+		"--address=127.0.0.1:"+port, "--metrics-address=0", "--health-address=0", "--shutdown-delay=0s", "--audit-interval=1s")
 	// The soft limit of the Deployment that ships.
 	p.cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "GOMEMLIMIT=224MiB"}
 	log, err := p.cmd.StderrPipe()

@@ -9,12 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/portcullis-dev/portcullis/bench/reviews"
+	"github.com/portcullis-dev/portcullis/e2e/freeport"
 )
 
 // The cells, in the order of the table.
@@ -51,6 +51,7 @@ type bench struct {
 	tls         *tls.Config
 	environment *envtest.Environment // nil without cells that need one
 	registry    *images              // likewise
+	ports       freeport.Ports
 	processes   []*process
 	cells       []cell
 	repair      cell // that with all mutators, whether it is measured or not
@@ -141,11 +142,11 @@ func (b *bench) launch(ctx context.Context, c command) (*process, error) {
 }
 
 func (b *bench) startFloor(ctx context.Context) error {
-	port, err := freePort()
+	port, err := b.ports.Next()
 	if err != nil {
 		return err
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
+	address := "127.0.0.1:" + port
 	p, err := b.launch(ctx, command{
 		name: floorCell, path: b.binaries.floor, health: "https://" + address + "/readyz",
 		args: []string{"--address", address, "--tls-cert-file", b.file("tls.crt"), "--tls-private-key-file", b.file("tls.key")},
@@ -164,19 +165,19 @@ defaults: {enforce: restricted, warn: restricted, audit: restricted}
 `
 
 func (b *bench) startPSA(ctx context.Context) error {
-	port, err := freePort()
+	port, err := b.ports.Next()
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(b.file("psa.yaml"), []byte(psaConfig), 0o600); err != nil {
 		return fmt.Errorf("writing the configuration of %s: %w", psaCell, err)
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
+	address := "127.0.0.1:" + port
 	p, err := b.launch(ctx, command{
 		name: psaCell, path: b.binaries.psa, health: "https://" + address + "/readyz",
 		args: []string{
 			"--kubeconfig", b.file("kubeconfig"), "--config", b.file("psa.yaml"),
-			"--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(port),
+			"--bind-address", "127.0.0.1", "--secure-port", port,
 			"--tls-cert-file", b.file("tls.crt"), "--tls-private-key-file", b.file("tls.key"),
 		},
 	})
@@ -210,12 +211,12 @@ const (
 
 // serve starts portcullis with a policy and returns where it answers.
 func (b *bench) serve(ctx context.Context, name, policy string) (*process, string, error) {
-	port, err1 := freePort()
-	health, err2 := freePort()
+	port, err1 := b.ports.Next()
+	health, err2 := b.ports.Next()
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, "", err
 	}
-	address, healthAddress := "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(health)
+	address, healthAddress := "127.0.0.1:"+port, "127.0.0.1:"+health
 	p, err := b.launch(ctx, command{
 		name: name, path: b.binaries.portcullis, health: "http://" + healthAddress + "/readyz",
 		args: []string{

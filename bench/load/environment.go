@@ -176,13 +176,3 @@ func imageWithEvidence() (v1.Image, error) {
 	}
 	return mutate.ConfigFile(image, file)
 }
-
-// freePort is a port of the loopback address that nobody listens on.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("finding a free port: %w", err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
-}

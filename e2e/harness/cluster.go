@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/portcullis-dev/portcullis/e2e/freeport"
 )
 
 // Names in the manifests.
@@ -52,6 +54,9 @@ type Cluster struct {
 	Binary string
 	// Configurations are the webhook configurations as they ship.
 	Configurations []*unstructured.Unstructured
+
+	// Ports are for programs that join the cluster.
+	Ports freeport.Ports
 
 	dir   string
 	token string // of the service account

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -64,9 +63,11 @@ func (c *Cluster) StartServer(o ServeOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting portcullis serve: %w", err)
 	}
-	ports, err := freePorts(3)
-	if err != nil {
-		return nil, err
+	ports := make([]string, 3)
+	for i := range ports {
+		if ports[i], err = c.Ports.Next(); err != nil {
+			return nil, fmt.Errorf("starting portcullis serve: %w", err)
+		}
 	}
 	s := &Server{
 		CertDir:  filepath.Join(dir, "certs"),
@@ -104,20 +105,6 @@ func (c *Cluster) StartServer(o ServeOptions) (*Server, error) {
 	}
 	c.keep(s)
 	return s, nil
-}
-
-// freePorts are ports of loopback that nobody listens on.
-func freePorts(count int) ([]string, error) {
-	var ports []string
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
-		}
-		defer listener.Close() // after the last, so that all are different
-		ports = append(ports, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
-	}
-	return ports, nil
 }
 
 // WaitReady waits until /readyz says so.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -27,17 +26,16 @@ import (
 // while no replica of Portcullis runs.
 func away(t *testing.T, c *suite.Cluster) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := c.Ports.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener.Close()
 	t.Cleanup(func() {
 		if err := c.Unregister(context.Background()); err != nil {
 			t.Errorf("deleting the webhook configurations: %v", err)
 		}
 	})
-	if err := c.Register(t.Context(), harness.Endpoint{URL: "https://" + listener.Addr().String(), CA: c.Authority.PEM}); err != nil {
+	if err := c.Register(t.Context(), harness.Endpoint{URL: "https://127.0.0.1:" + port, CA: c.Authority.PEM}); err != nil {
 		t.Fatal(err)
 	}
 	// The API server learns of them by a watch.
