@@ -70,9 +70,6 @@ func Open(ctx context.Context, o Options) *Input {
 // Len is the number of files.
 func (in *Input) Len() int { return len(in.entries) }
 
-// Name is the name of the i-th file, from 0.
-func (in *Input) Name(i int) string { return in.entries[i].name }
-
 // File reads the i-th file, from 0.
 func (in *Input) File(i int) *File {
 	e := in.entries[i]

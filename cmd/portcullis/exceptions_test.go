@@ -15,9 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/portcullis-dev/portcullis/engine"
-	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/input"
-	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/policies"
 	"github.com/portcullis-dev/portcullis/report"
 	"github.com/portcullis-dev/portcullis/webhook"
@@ -165,43 +163,24 @@ func TestCheckExceptionFiles(t *testing.T) {
 // TestParityOfExceptions requires the same of exempt findings as TestParity does
 // of others: engine, command line and webhook say the same, in the same words.
 func TestParityOfExceptions(t *testing.T) {
-	list, err := policies.Load([]byte(parityPolicies), "parity.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policies.Compile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := parityJudge(t, parityPolicies)
+	j.now = exceptionsNow
 	e := &policies.PolicyException{ObjectMeta: metav1.ObjectMeta{Namespace: "portcullis-system", Name: "e"}, Spec: policies.PolicyExceptionSpec{
 		Owner: "team-a", Reason: "because", Policies: []string{"pod-security", "images"}, ExpiresAt: metav1.NewTime(exceptionsNow.Add(time.Hour)),
 		Rules: []policies.ExceptionRule{{Rule: "validate.podSecurity"}, {Rule: "validate.rootUser"}}, Match: policies.ExceptionMatch{Namespaces: []string{"default", "web"}},
 	}}
-	if set, err = set.WithExceptions([]*policies.PolicyException{e}); err != nil {
+	var err error
+	if j.policies, err = j.policies.WithExceptions([]*policies.PolicyException{e}); err != nil {
 		t.Fatal(err)
 	}
-	core, err := engine.New()
+	handler, err := webhook.Rehearsal{Policies: j.policies, Namespaces: j.namespaces, Images: j.images, Now: func() time.Time { return exceptionsNow }}.Handler()
 	if err != nil {
 		t.Fatal(err)
-	}
-	namespaces := map[string]map[string]string{"default": {namespaceNameLabel: "default"}, "web": {namespaceNameLabel: "web"}}
-	handler, err := webhook.Rehearsal{Policies: set, Namespaces: namespaces, Images: parityImages{}, Now: func() time.Time { return exceptionsNow }}.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob("../../validate/testdata/*/fail-*.yaml")
-	if err != nil || len(files) < 30 {
-		t.Fatalf("got %d case files, %v, want at least 30", len(files), err)
 	}
 	total := 0
-	for _, file := range files {
-		j := &judge{engine: core, policies: set, images: parityImages{}, namespaces: namespaces, now: exceptionsNow}
-		c := &checker{judge: j, log: io.Discard}
-		if err := c.check(t.Context(), input.Open(t.Context(), input.Options{Paths: []string{file}})); err != nil {
-			t.Fatal(err)
-		}
+	for _, file := range caseFiles(t, "*/fail-*.yaml", 30) {
 		var byCheck []string
-		for _, r := range c.report.Results {
+		for _, r := range file.check(t, j).report.Results {
 			if r.Exemption != nil {
 				byCheck = append(byCheck, fmt.Sprintf("%s/%s %s %s", r.Policy, r.Check, r.Field, r.Message))
 			}
@@ -213,11 +192,11 @@ func TestParityOfExceptions(t *testing.T) {
 		}
 		total += len(lines)
 		if diff := cmp.Diff(byEngine, byCheck); diff != "" {
-			t.Errorf("%s: -engine +check:\n%s", file, diff)
+			t.Errorf("%s: -engine +check:\n%s", file.path, diff)
 		}
 		_, validation := reviews(t, handler, file)
 		if diff := cmp.Diff(lines, annotated(validation, "exempt")); diff != "" {
-			t.Errorf("%s: -engine +webhook:\n%s", file, diff)
+			t.Errorf("%s: -engine +webhook:\n%s", file.path, diff)
 		}
 	}
 	if total < 50 {
@@ -226,23 +205,8 @@ func TestParityOfExceptions(t *testing.T) {
 }
 
 // exemptDirectly are the findings that the engine alone says are exempt.
-func exemptDirectly(t *testing.T, j *judge, file string) []engine.Finding {
+func exemptDirectly(t *testing.T, j *judge, file caseFile) []engine.Finding {
 	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := pod.DecodeYAML(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := w.Metadata.Namespace
-	if name == "" {
-		name = "default"
-	}
-	plan := j.engine.Plan(engine.Review{Workload: w, Namespace: engine.Namespace{Name: name, Labels: j.namespaces[name]}, Now: j.now}, j.policies)
-	var none image.Credentials
-	plan.Mutate(j.images.Gather(t.Context(), plan.MutationNeeds(), none))
-	validation := plan.Validate(j.images.Gather(t.Context(), plan.ValidationNeeds(), none))
-	return slices.DeleteFunc(validation.Findings, func(f engine.Finding) bool { return f.Exempt == nil })
+	_, checked := judgeDirectly(t, j, file)
+	return slices.DeleteFunc(checked, func(f engine.Finding) bool { return f.Exempt == nil })
 }

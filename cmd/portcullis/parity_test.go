@@ -5,11 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,15 +17,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
-	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/policies"
 	"github.com/portcullis-dev/portcullis/report"
-	"github.com/portcullis-dev/portcullis/validate"
 	"github.com/portcullis-dev/portcullis/webhook"
 )
 
@@ -122,42 +116,19 @@ func (parityImages) Gather(_ context.Context, needs []image.Need, _ image.Creden
 // rule finds something. Where the webhook refuses in its mutating part the API server
 // asks for no more, and what the others find after that is compared among them.
 func TestParity(t *testing.T) {
-	list, err := policies.Load([]byte(everyRule+ownRules), "parity.yaml")
+	j := parityJudge(t, everyRule+ownRules)
+	handler, err := webhook.Rehearsal{Policies: j.policies, Namespaces: j.namespaces, Images: j.images}.Handler()
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policies.Compile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, err := engine.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	namespaces := map[string]map[string]string{}
-	for _, name := range []string{"default", "web"} {
-		namespaces[name] = map[string]string{"tier": "gold", namespaceNameLabel: name, "pod-security.kubernetes.io/warn": "baseline"}
-	}
-	handler, err := webhook.Rehearsal{Policies: set, Namespaces: namespaces, Images: parityImages{}}.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob("../../validate/testdata/*/*.yaml")
-	if err != nil || len(files) < 50 {
-		t.Fatalf("got %d case files, %v, want at least 50", len(files), err)
-	}
-	audited, err := newClusterJudge(&judge{engine: core, policies: set, images: parityImages{}}, "1", []string{"latest"})
+	audited, err := newClusterJudge(j, "1", []string{"latest"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[policies.RuleName]bool{}
-	for _, file := range files {
-		t.Run(strings.TrimPrefix(file, "../../validate/testdata/"), func(t *testing.T) {
-			c := &checker{judge: &judge{engine: core, policies: set, images: parityImages{}, namespaces: namespaces}, log: io.Discard}
-			if err := c.check(t.Context(), input.Open(t.Context(), input.Options{Paths: []string{file}})); err != nil {
-				t.Fatal(err)
-			}
-			repaired, checked := judgeDirectly(t, core, set, file, namespaces)
+	for _, file := range caseFiles(t, "*/*.yaml", 50) {
+		t.Run(file.name(), func(t *testing.T) {
+			repaired, checked := judgeDirectly(t, j, file)
 			for _, f := range repaired {
 				found[policies.RuleName("mutate."+f.Rule)] = true
 			}
@@ -165,7 +136,7 @@ func TestParity(t *testing.T) {
 				found[policies.RuleName("validate."+f.Rule)] = true
 			}
 			byEngine := findingsOf(slices.Concat(repaired, checked))
-			if diff := cmp.Diff(byEngine, findingsIn(c.report.Results)); diff != "" {
+			if diff := cmp.Diff(byEngine, findingsIn(file.check(t, j).report.Results)); diff != "" {
 				t.Errorf("-engine +check:\n%s", diff)
 			}
 			mutation, validation := reviews(t, handler, file)
@@ -177,12 +148,11 @@ func TestParity(t *testing.T) {
 					t.Errorf("checks (-engine +webhook):\n%s", diff)
 				}
 			}
-			w, name := stored(t, file)
 			// A scan does not know what is beside a template, and says so of expressions that
 			// read it; the rest is compared by giving it here.
-			given := validate.Request{Object: asJSON(t, file)}
-			byAudit := audited.Judge(t.Context(), engine.Review{Workload: w, Namespace: engine.Namespace{Name: name, Labels: namespaces[name]}, Request: given})
-			if diff := cmp.Diff(byEngine, findingsIn(byAudit.Findings)); diff != "" {
+			stored := file.review(t, j)
+			complete(stored.Workload)
+			if diff := cmp.Diff(byEngine, findingsIn(audited.Judge(t.Context(), stored).Findings)); diff != "" {
 				t.Errorf("-engine +audit:\n%s", diff)
 			}
 		})
@@ -200,32 +170,6 @@ func texts(findings []engine.Finding) []string {
 		lines = append(lines, fmt.Sprintf("%s: %s", f.Mode, f))
 	}
 	return lines
-}
-
-func asJSON(t *testing.T, file string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if data, err = yaml.YAMLToJSON(data); err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// stored is the workload of a file as a cluster has it, and its namespace.
-func stored(t *testing.T, file string) (w *pod.Workload, namespace string) {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w, err = pod.DecodeYAML(data); err != nil {
-		t.Fatal(err)
-	}
-	complete(w)
-	return w, stdcmp.Or(w.Metadata.Namespace, "default")
 }
 
 // complete sets in every container what the API server sets and pod.Default does not
@@ -252,28 +196,12 @@ func complete(w *pod.Workload) {
 
 // judgeDirectly is the decision by the engine alone, without anything of this
 // command: of the mutators first, of the checks then.
-func judgeDirectly(t *testing.T, core *engine.Engine, set *policies.Set, file string, namespaces map[string]map[string]string) (repaired, checked []engine.Finding) {
+func judgeDirectly(t *testing.T, j *judge, file caseFile) (repaired, checked []engine.Finding) {
 	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := pod.DecodeYAML(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := w.Metadata.Namespace
-	if name == "" {
-		name = "default"
-	}
-	review := engine.Review{Workload: w, Namespace: engine.Namespace{Name: name, Labels: namespaces[name]}}
-	if review.Request.Object, err = yaml.YAMLToJSON(data); err != nil {
-		t.Fatal(err)
-	}
-	plan := core.Plan(review, set)
+	plan := j.engine.Plan(file.review(t, j), j.policies)
 	var none image.Credentials
-	mutation := plan.Mutate(parityImages{}.Gather(t.Context(), plan.MutationNeeds(), none))
-	validation := plan.Validate(parityImages{}.Gather(t.Context(), plan.ValidationNeeds(), none))
+	mutation := plan.Mutate(j.images.Gather(t.Context(), plan.MutationNeeds(), none))
+	validation := plan.Validate(j.images.Gather(t.Context(), plan.ValidationNeeds(), none))
 	return mutation.Findings, validation.Findings
 }
 
@@ -309,22 +237,11 @@ func findingsIn(all []report.Result) []report.Result {
 
 // reviews are the answers of both webhooks, the second one about what the first
 // one made.
-func reviews(t *testing.T, handler http.Handler, file string) (mutation, validation *admissionv1.AdmissionResponse) {
+func reviews(t *testing.T, handler http.Handler, file caseFile) (mutation, validation *admissionv1.AdmissionResponse) {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := pod.DecodeYAML(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	object, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := file.workload(t)
 	complete(w)
-	object = defaulted(t, w, object)
+	object := defaulted(t, w, file.object)
 	mutation = post(t, handler, webhook.MutatePath, w, object)
 	if mutation.Patch != nil {
 		patch, err := jsonpatch.DecodePatch(mutation.Patch)
@@ -358,10 +275,7 @@ func defaulted(t *testing.T, w *pod.Workload, object []byte) []byte {
 
 func post(t *testing.T, handler http.Handler, path string, w *pod.Workload, object []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
-	namespace := w.Metadata.Namespace
-	if namespace == "" {
-		namespace = "default"
-	}
+	namespace := stdcmp.Or(w.Metadata.Namespace, "default")
 	review, err := json.Marshal(admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/pod-security-admission/policy"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -33,8 +32,8 @@ func TestUpstreamSuite(t *testing.T) {
 		t.Fatalf("finding the module with the fixtures: %v", err)
 	}
 	folders, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(output)), "test", "testdata", "*", "v1.*"))
-	own := versionsWithOwnRules()
-	folders = slices.DeleteFunc(folders, func(folder string) bool { return !own[filepath.Base(folder)] })
+	own := suite.VersionsWithOwnRules()
+	folders = slices.DeleteFunc(folders, func(folder string) bool { return !slices.Contains(own, filepath.Base(folder)) })
 	if err != nil || len(own) < 10 || len(folders) != 2*len(own) {
 		t.Fatalf("got %d folders of levels and versions, want two for each of %d versions (%v)", len(folders), len(own), err)
 	}
@@ -131,15 +130,4 @@ func try(t *testing.T, c *suite.Cluster, namespace, file string, good bool) erro
 		}
 	}
 	return nil
-}
-
-// versionsWithOwnRules are the versions from which on some check is another one.
-func versionsWithOwnRules() map[string]bool {
-	own := map[string]bool{}
-	for _, check := range policy.DefaultChecks() {
-		for _, versioned := range check.Versions {
-			own[versioned.MinimumVersion.String()] = true
-		}
-	}
-	return own
 }

@@ -2,10 +2,8 @@ package podsecurity_test
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/pod-security-admission/api"
-	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -48,7 +45,7 @@ func TestUpstreamSuiteMutated(t *testing.T) {
 	fixtures := upstreamFixtures(t)
 	var hardened atomic.Int64
 	for _, level := range []string{"baseline", "restricted"} {
-		for _, version := range versionsWithOwnRules() {
+		for _, version := range suite.VersionsWithOwnRules() {
 			namespace := "mutated-" + level + "-" + strings.ReplaceAll(version, ".", "-")
 			c.NamedNamespace(t, namespace, map[string]string{api.EnforceLevelLabel: level, api.EnforceVersionLabel: version})
 			var group errgroup.Group
@@ -68,17 +65,6 @@ func TestUpstreamSuiteMutated(t *testing.T) {
 	if got := hardened.Load(); got < 200 {
 		t.Errorf("got %d containers that were hardened, want enough to say something", got)
 	}
-}
-
-// versionsWithOwnRules are the versions from which on some check is another one.
-func versionsWithOwnRules() []string {
-	all := map[string]bool{}
-	for _, check := range policy.DefaultChecks() {
-		for _, versioned := range check.Versions {
-			all[versioned.MinimumVersion.String()] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
 }
 
 // tryMutated creates the pod in a file, and a Deployment of it, dry. It returns how

@@ -3,6 +3,8 @@ package serving_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,29 @@ func TestStopBeforeStart(t *testing.T) {
 	}
 	if err := s.Wait(2 * time.Second); err != nil {
 		t.Errorf("stopping: %v", err)
+	}
+}
+
+// TestPoliciesOfFiles serves policies of a file while the API server answers nothing
+// about our own kinds, as one without our CRDs.
+func TestPoliciesOfFiles(t *testing.T) {
+	t.Parallel()
+	c := cluster.Cluster(t)
+	proxy, err := harness.NewProxy(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	proxy.Break("portcullis.dev")
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	policy := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: file}\nspec: {validate: {digests: {}}}\n"
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, c, harness.ServeOptions{Proxy: proxy, Args: []string{"--policy=" + file}})
+	request := suite.Request{Kind: suite.Pod, Namespace: "default", Operation: "CREATE", Object: podWith(t, "nginx:1.27")}
+	if response := suite.Review(t, s, "/validate", request); response.Allowed || !strings.Contains(response.Result.Message, "- file: digests/required") {
+		t.Errorf("got %+v, want a refusal by the policy of the file", response)
 	}
 }
 
