@@ -1,16 +1,21 @@
 package harness
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -21,6 +26,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	thaw   chan struct{} // closed unless watches are frozen
 	broken string        // part of the paths that fail
+	hidden string        // API group that is said not to exist
 }
 
 // NewProxy starts a proxy that passes everything on.
@@ -38,8 +44,17 @@ func NewProxy(config *rest.Config) (*Proxy, error) {
 	proxy := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1,
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			if p.hides() != "" && r.In.URL.Path == groupsPath {
+				r.Out.Header.Set("Accept", "application/json") // not the aggregated form, nor compressed
+				r.Out.Header.Del("Accept-Encoding")
+			}
+		},
 		ModifyResponse: func(r *http.Response) error {
+			if hidden := p.hides(); hidden != "" && r.Request.URL.Path == groupsPath {
+				return withoutGroup(r, hidden)
+			}
 			if r.Request.URL.Query().Get("watch") != "" {
 				r.Body = &frozenBody{ReadCloser: r.Body, proxy: p, done: r.Request.Context()}
 			}
@@ -50,6 +65,10 @@ func NewProxy(config *rest.Config) (*Proxy, error) {
 	p.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if broken := p.breaks(); broken != "" && strings.Contains(r.URL.Path, broken) {
 			http.Error(w, "broken by the test", http.StatusInternalServerError)
+			return
+		}
+		if hidden := p.hides(); hidden != "" && strings.HasPrefix(r.URL.Path, groupsPath+"/"+hidden) {
+			http.NotFound(w, r)
 			return
 		}
 		proxy.ServeHTTP(w, r)
@@ -74,6 +93,39 @@ func (p *Proxy) Break(part string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broken = part
+}
+
+// Hide makes the API server look like one that does not know an API group.
+func (p *Proxy) Hide(group string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hidden = group
+}
+
+func (p *Proxy) hides() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hidden
+}
+
+// groupsPath is where an API server lists its groups.
+const groupsPath = "/apis"
+
+// withoutGroup leaves a group out of the list of groups.
+func withoutGroup(r *http.Response, group string) error {
+	defer r.Body.Close()
+	var list metav1.APIGroupList
+	if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
+		return fmt.Errorf("reading the list of API groups: %w", err)
+	}
+	list.Groups = slices.DeleteFunc(list.Groups, func(g metav1.APIGroup) bool { return g.Name == group })
+	data, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("writing the list of API groups: %w", err)
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+	r.Header.Set("Content-Length", strconv.Itoa(len(data)))
+	return nil
 }
 
 func (p *Proxy) breaks() string {

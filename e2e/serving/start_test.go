@@ -43,8 +43,7 @@ func TestStopBeforeStart(t *testing.T) {
 	}
 }
 
-// TestPoliciesOfFiles serves policies of a file while the API server answers nothing
-// about our own kinds, as one without our CRDs.
+// TestPoliciesOfFiles serves policies of a file in a cluster without our CRDs.
 func TestPoliciesOfFiles(t *testing.T) {
 	t.Parallel()
 	c := cluster.Cluster(t)
@@ -53,7 +52,7 @@ func TestPoliciesOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
-	proxy.Break("portcullis.dev")
+	proxy.Hide("portcullis.dev")
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	policy := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: file}\nspec: {validate: {digests: {}}}\n"
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
