@@ -196,11 +196,11 @@ func (p prober) wantsHealthcheck(wants wanted) bool {
 		(wants.readiness || wants.restarts && p.settings.MayRestart(policies.ProbeFromHealthcheck))
 }
 
-// asksImage reports whether the HEALTHCHECK decides, because nothing before it does,
-// or would have if the container ran what its image does.
+// asksImage reports whether the HEALTHCHECK decides, because nothing before it does.
+// Nobody is asked only to explain why there is no probe.
 func (p prober) asksImage() bool {
 	wants := p.wants()
-	if !wants.any() || !p.wantsHealthcheck(wants) && !(wants.readiness && p.missesHealthcheck()) {
+	if !wants.any() || !p.wantsHealthcheck(wants) {
 		return false
 	}
 	_, known := p.fromCatalog(image.Fact{})

@@ -103,7 +103,7 @@ func (p prober) missesHealthcheck() bool {
 }
 
 // overridden is the finding about a container for which the HEALTHCHECK of its image
-// does not speak. What is not known of the image changes nothing here.
+// does not speak, where another rule made the image known.
 func (p prober) overridden(facts image.Facts) *pod.Finding {
 	if !p.missesHealthcheck() || !slices.ContainsFunc(facts[p.container.Image].Platforms, func(p image.Platform) bool { return p.Healthcheck != nil }) {
 		return nil

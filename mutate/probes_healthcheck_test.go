@@ -72,23 +72,24 @@ func TestProbesFromHealthcheck(t *testing.T) {
 }
 
 // TestProbesOfWhatTheImageDoesNotRun holds that a HEALTHCHECK does not speak for a
-// container that runs something else than its image does of itself.
+// container that runs something else than its image does of itself, and that no
+// registry is asked only to say so.
 func TestProbesOfWhatTheImageDoesNotRun(t *testing.T) {
 	found := func(field, image string) []string {
 		return []string{`healthcheck a containers[0].readinessProbe: no probe is derived from the HEALTHCHECK of image "` + image + `", which is for what the image runs of itself: the container sets ` + field}
 	}
 	for _, tc := range []probesCase{
-		{name: "command", spec: `containers: [{name: a, image: healthy, command: [worker]}]`, findings: found("command", "healthy"), needs: []string{"healthy"}},
-		{name: "args", spec: `containers: [{name: a, image: healthy, args: [worker]}]`, findings: found("args", "healthy"), needs: []string{"healthy"}},
-		{name: "both", spec: `containers: [{name: a, image: healthy, command: [x], args: [worker]}]`, findings: found("command", "healthy"), needs: []string{"healthy"}},
+		{name: "command", spec: `containers: [{name: a, image: healthy, command: [worker]}]`, findings: found("command", "healthy")},
+		{name: "args", spec: `containers: [{name: a, image: healthy, args: [worker]}]`, findings: found("args", "healthy")},
+		{name: "both", spec: `containers: [{name: a, image: healthy, command: [x], args: [worker]}]`, findings: found("command", "healthy")},
 		{name: "neither, with nothing in them", spec: `containers: [{name: a, image: healthy, command: [], args: []}]`, want: []string{`a: containers[0].readinessProbe ` + healthyProbe + `, from the HEALTHCHECK of image "healthy"`}, needs: []string{"healthy"}},
 		{
-			name: "its own port speaks for it, and no registry is asked", spec: `containers: [{name: a, image: gone, command: [x], ports: [{name: http, containerPort: 80}]}]`,
+			name: "its own port speaks for it, whatever the registry says", spec: `containers: [{name: a, image: gone, command: [x], ports: [{name: http, containerPort: 80}]}]`,
 			want: []string{`a: containers[0].readinessProbe {"tcpSocket":{"port":"http"},` + readyTiming + `, from the port named "http"`},
 		},
-		{name: "NONE is not about it either", spec: `containers: [{name: a, image: none, command: [x]}]`, needs: []string{"none"}},
-		{name: "nothing is said of an image without one", spec: `containers: [{name: a, image: silent, command: [x]}]`, needs: []string{"silent"}},
-		{name: "nor of one that is not known", spec: `containers: [{name: a, image: gone, command: [x]}]`, needs: []string{"gone"}},
+		{name: "NONE is not about it either", spec: `containers: [{name: a, image: none, command: [x]}]`},
+		{name: "nothing is said of an image without one", spec: `containers: [{name: a, image: silent, command: [x]}]`},
+		{name: "nor of one that is not known", spec: `containers: [{name: a, image: gone, command: [x]}]`},
 		{name: "nothing restarts it", settings: "livenessSources: [Healthcheck]", spec: `containers: [{name: a, image: healthy, command: [x], readinessProbe: {tcpSocket: {port: 7}}}]`},
 		{
 			name: "nothing restarts it beside its port", settings: "livenessSources: [Healthcheck]", spec: `containers: [{name: a, image: healthy, args: [x], ports: [{containerPort: 80}]}]`,
