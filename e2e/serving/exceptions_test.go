@@ -3,6 +3,7 @@ package serving_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ func TestExceptionChange(t *testing.T) {
 	namespace := c.Namespace(t, nil)
 	policy := c.Policy(t, namespace, baselinePolicy, replicas...)
 	request := privilegedPod(t, namespace)
+	var took []time.Duration
 	within := func(what string, change func() error, allowed bool) {
 		t.Helper()
 		if err := change(); err != nil {
@@ -46,14 +48,15 @@ func TestExceptionChange(t *testing.T) {
 		}
 		start := time.Now()
 		for i, s := range replicas {
-			suite.Eventually(t, time.Second-time.Since(start), func() error {
+			suite.Eventually(t, suite.Soon, func() error {
 				if got := suite.Review(t, s, "/validate", request).Allowed; got != allowed {
 					return fmt.Errorf("%s: replica %d: got allowed %t, want %t", what, i, got, allowed)
 				}
 				return nil
 			})
 		}
-		t.Logf("%s: in force on both after %s", what, time.Since(start))
+		took = append(took, time.Since(start))
+		t.Logf("%s: in force on both after %s", what, took[len(took)-1])
 	}
 	exception := suite.Exception{Policy: policy, Namespace: namespace}.Object(t)
 	within("create", func() error { return c.Client.Create(t.Context(), exception) }, true)
@@ -66,6 +69,10 @@ func TestExceptionChange(t *testing.T) {
 	}
 	object.Object["spec"].(map[string]any)["exceptions"] = map[string]any{"allowed": false}
 	within("the policy allows none any more", func() error { return c.Client.Update(t.Context(), object) }, false)
+	slices.Sort(took) // a machine that is busy elsewhere may delay one of them
+	if typical := took[len(took)/2]; typical > time.Second {
+		t.Errorf("got changes in force after %s, want most within a second", took)
+	}
 	for i, s := range replicas {
 		if got, err := s.Metric(`portcullis_exceptions{state="orphaned"}`); err != nil || got < 1 {
 			t.Errorf("replica %d: got %v orphaned exceptions (%v), want one", i, got, err)
@@ -85,9 +92,9 @@ func TestExceptionExpiry(t *testing.T) {
 	namespace := c.Namespace(t, nil)
 	policy := c.Policy(t, namespace, baselinePolicy, s)
 	request := privilegedPod(t, namespace)
-	end := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	end := time.Now().Add(8 * time.Second).Truncate(time.Second)
 	c.CreateException(t, suite.Exception{Policy: policy, Namespace: namespace, Expires: end}.Object(t))
-	suite.Eventually(t, time.Second, func() error {
+	suite.Eventually(t, time.Until(end)/2, func() error {
 		if response := suite.Review(t, s, "/validate", request); !response.Allowed {
 			return fmt.Errorf("got refused: %s", response.Result.Message)
 		}
@@ -131,7 +138,7 @@ func TestExceptionElsewhere(t *testing.T) {
 	for _, in := range []string{namespace, listed} { // no webhook is registered here
 		c.CreateException(t, suite.Exception{In: in, Policy: policy, Namespace: namespace}.Object(t))
 	}
-	suite.Eventually(t, time.Second, func() error {
+	suite.Eventually(t, suite.Soon, func() error {
 		if response := suite.Review(t, byFlag, "/validate", request); !response.Allowed {
 			return fmt.Errorf("with the flag: got refused: %s", response.Result.Message)
 		}
