@@ -45,8 +45,9 @@ lint: ## go vet, staticcheck, gofumpt, go mod tidy, and whether `make generate` 
 	diff -ru --exclude kustomization.yaml manifests/crds "$$fresh/manifests/crds"
 
 .PHONY: generate
-generate: ## Deepcopy functions and CRDs from the types in policies/; installations in one file
+generate: ## Deepcopy functions, CRDs and docs/policies.md from the types in policies/; installations in one file
 	$(call generate,.)
+	$(GO) run ./policies/reference
 	$(GO) run ./e2e/render
 
 .PHONY: bench

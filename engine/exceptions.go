@@ -48,8 +48,19 @@ type ExceptionUse struct {
 // which the workload would be refused or warned about. It is empty for all
 // others.
 func (u ExceptionUse) Ending(now time.Time, within time.Duration) string {
+	left := u.Left(now, within)
+	if left == "" || u.Mode != policies.ModeEnforce && u.Mode != policies.ModeWarn {
+		return ""
+	}
+	return fmt.Sprintf("exception %s, which exempts this from a policy, ends in %s (%s); its owner is %s",
+		u.Exception, left, u.Ends.UTC().Format(time.RFC3339), Quote(u.Exception.Owner))
+}
+
+// Left is how long an exception lasts that ends within a time from now on, such as
+// "3 days". It is empty for all others.
+func (u ExceptionUse) Left(now time.Time, within time.Duration) string {
 	left := u.Ends.Sub(now)
-	if u.Mode != policies.ModeEnforce && u.Mode != policies.ModeWarn || left >= within {
+	if left >= within {
 		return ""
 	}
 	unit, count := "second", int(left/time.Second)
@@ -64,8 +75,7 @@ func (u ExceptionUse) Ending(now time.Time, within time.Duration) string {
 	if count != 1 {
 		unit += "s"
 	}
-	return fmt.Sprintf("exception %s, which exempts this from a policy, ends in %d %s (%s); its owner is %s",
-		u.Exception, count, unit, u.Ends.UTC().Format(time.RFC3339), Quote(u.Exception.Owner))
+	return fmt.Sprintf("%d %s", count, unit)
 }
 
 // NotNeeded are the exceptions that select a workload and are good for nothing

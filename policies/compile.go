@@ -39,6 +39,9 @@ type Compiled struct {
 	maxException      time.Duration // after the creation of an exception
 }
 
+// AllowsExceptions tells whether an exception can name the policy.
+func (c *Compiled) AllowsExceptions() bool { return c.exceptionsAllowed }
+
 type override struct {
 	namespaces []Glob
 	mode       Mode

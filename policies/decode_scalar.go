@@ -119,7 +119,7 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 func unknownField(key string, fields map[string]reflect.Type) string {
 	known := slices.Sorted(maps.Keys(fields))
 	if near := nearest(key, known); near != "" {
-		return fmt.Sprintf("is not a field; did you mean %s?", near)
+		return fmt.Sprintf("unknown field; did you mean %s?", near)
 	}
-	return "is not a field; the fields here are " + strings.Join(known, ", ")
+	return "unknown field; the fields here are " + strings.Join(known, ", ")
 }

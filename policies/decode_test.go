@@ -31,7 +31,7 @@ func documentCases() []loadCase {
 		{
 			"all at once", head("a") + "spec:\n  mode: enforce\n  validate:\n    podSecurity: {level: strict, levl: baseline}\n---\na: [\n---\nkind: Pod\napiVersion: v1\n---\n" + head("b") + "spec: {}\n",
 			`p.yaml: document 1, line 5: spec.mode: "enforce" is not a mode; use Enforce, Warn or Audit` + "\n" +
-				`p.yaml: document 1, line 7: spec.validate.podSecurity.levl: is not a field; did you mean level?` + "\n" +
+				`p.yaml: document 1, line 7: spec.validate.podSecurity.levl: unknown field; did you mean level?` + "\n" +
 				`p.yaml: document 1, line 7: spec.validate.podSecurity.level: "strict" is not a level; use privileged, baseline or restricted` + "\n" +
 				`p.yaml: document 2, line 10: is not YAML: did not find expected node content` + "\n" +
 				`p.yaml: document 3, line 11: kind: is "Pod", want PodPolicy` + "\n" +
@@ -45,16 +45,16 @@ func fieldCases() []loadCase {
 	return []loadCase{
 		{
 			"misspelt field", head("a") + "spec:\n  validate:\n    podSecurty: {level: baseline}\n",
-			`p.yaml: document 1, line 6: spec.validate.podSecurty: is not a field; did you mean podSecurity?`,
+			`p.yaml: document 1, line 6: spec.validate.podSecurty: unknown field; did you mean podSecurity?`,
 		},
-		{"upper case", head("a") + "spec: {Mode: Warn, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec.Mode: is not a field; did you mean mode?`},
+		{"upper case", head("a") + "spec: {Mode: Warn, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec.Mode: unknown field; did you mean mode?`},
 		{
 			"section of a later version", head("a") + "spec:\n  mutate:\n    digests: {}\n    sidecars: {}\n",
-			`p.yaml: document 1, line 7: spec.mutate.sidecars: is not a field; the fields here are digests, hardening, logging, probes`,
+			`p.yaml: document 1, line 7: spec.mutate.sidecars: unknown field; the fields here are digests, hardening, logging, probes`,
 		},
 		{
 			"field at the top", head("a") + "spec: {mutate: {digests: {}}}\nrules: {}\n",
-			`p.yaml: document 1, line 5: rules: is not a field; the fields here are apiVersion, kind, metadata, spec, status`,
+			`p.yaml: document 1, line 5: rules: unknown field; the fields here are apiVersion, kind, metadata, spec, status`,
 		},
 		{"twice", head("a") + "spec:\n  mode: Warn\n  mutate: {digests: {}}\n  mode: Audit\n", `p.yaml: document 1, line 7: spec.mode: is set twice, first on line 5`},
 		{"empty section", head("a") + "spec:\n  mutate:\n    digests:\n", `p.yaml: document 1, line 6: spec.mutate.digests: is empty; write {} for its defaults, or leave it out`},
@@ -71,7 +71,7 @@ func fieldCases() []loadCase {
 			"key that is a list", head("a") + "spec: {[a]: b, mutate: {digests: {}}}\n",
 			`p.yaml: document 1, line 4: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
 		},
-		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: is not a field; the fields here are exceptions, existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
+		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: unknown field; the fields here are exceptions, existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
 	}
 }
 
@@ -192,8 +192,8 @@ func TestLoadIsBounded(t *testing.T) {
 		},
 		{
 			"alias to itself", head("a") + "spec: &s {match: *s, mutate: {digests: {}}}",
-			`p.yaml: document 1, line 4: spec.match.match: is not a field; the fields here are excludeNamespaces, excludeRuntimeClasses, excludeUsernames, kinds, namespaceSelector, namespaces, objectSelector` + "\n" +
-				`p.yaml: document 1, line 4: spec.match.mutate: is not a field; the fields here are excludeNamespaces, excludeRuntimeClasses, excludeUsernames, kinds, namespaceSelector, namespaces, objectSelector`,
+			`p.yaml: document 1, line 4: spec.match.match: unknown field; the fields here are excludeNamespaces, excludeRuntimeClasses, excludeUsernames, kinds, namespaceSelector, namespaces, objectSelector` + "\n" +
+				`p.yaml: document 1, line 4: spec.match.mutate: unknown field; the fields here are excludeNamespaces, excludeRuntimeClasses, excludeUsernames, kinds, namespaceSelector, namespaces, objectSelector`,
 		},
 	}
 	for _, tc := range tests {

@@ -64,6 +64,16 @@ func (e *CompiledException) LastEnd() (last time.Time, counts bool) {
 	return last, len(e.ends) > 0
 }
 
+// NextEnd is the first of the exception's ends that is still ahead, and false if there is none.
+func (e *CompiledException) NextEnd(now time.Time) (next time.Time, ahead bool) {
+	for _, end := range e.ends {
+		if end.After(now) && (!ahead || end.Before(next)) {
+			next, ahead = end, true
+		}
+	}
+	return next, ahead
+}
+
 // CoversMutator tells whether a repair is left out, by the key of its section in spec.mutate.
 func (e *CompiledException) CoversMutator(rule string) bool { return slices.Contains(e.mutators, rule) }
 

@@ -201,7 +201,7 @@ func TestExceptionCRD(t *testing.T) {
 	for _, column := range crd.Spec.Versions[0].AdditionalPrinterColumns {
 		columns = append(columns, column.Name)
 	}
-	if diff := cmp.Diff([]string{"Owner", "Policies", "Expires", "Age"}, columns); diff != "" {
+	if diff := cmp.Diff([]string{"Owner", "Policies", "Expires", "State", "Ends", "Reason", "Age"}, columns); diff != "" {
 		t.Errorf("printer columns (-want +got):\n%s", diff)
 	}
 	compareCRDFields(t, crd, reflect.TypeFor[PolicyExceptionSpec]())

@@ -78,7 +78,7 @@ func TestExceptionTerms(t *testing.T) {
     name: [x]
 `, want: []string{
 			at + `4: spec.owner: is missing; name the person or team that answers for the exception`,
-			at + `19: spec.match.name: is not a field; did you mean names?`,
+			at + `19: spec.match.name: unknown field; did you mean names?`,
 			at + `6: spec.expiresAt: 2027-11-21T12:00:00Z is later than policy "production" allows, 720h after its creation; write 2026-12-21T12:00:00Z or earlier`,
 			at + `8: spec.policies[0]: "prodution" is not a policy in force; did you mean production?`,
 			at + `9: spec.policies[1]: "closed" allows no exceptions (spec.exceptions.allowed is false)`,

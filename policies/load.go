@@ -50,6 +50,18 @@ func LoadAll(terms ExceptionTerms, paths ...string) ([]*PodPolicy, []*PolicyExce
 	return list, l.exceptionList(), nil
 }
 
+// LoadUnchecked reads policies and exceptions of files and folders as [LoadAll] does, and holds the exceptions against no terms: for who only
+// tells of them.
+func LoadUnchecked(paths ...string) ([]*PodPolicy, []*PolicyException, error) {
+	l := &loader{kinds: []string{Kind, ExceptionKind}}
+	l.files(paths)
+	list, err := l.result()
+	if err != nil {
+		return nil, nil, err
+	}
+	return list, l.exceptionList(), nil
+}
+
 // LoadStored reads policies and exceptions as a cluster has them stored. Exceptions are valid, and held against no terms: they were when they
 // were created, and [Set.WithExceptions] lets those count that still do.
 func LoadStored(data []byte, source string) ([]*PodPolicy, []*PolicyException, error) {

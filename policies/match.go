@@ -2,6 +2,7 @@ package policies
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -17,6 +18,7 @@ type Set struct {
 	// for each of many teams costs the requests of other teams nothing.
 	named map[string][]int
 	rest  []int
+	memo  *namespaceMemo
 
 	exceptions exceptionIndex
 }
@@ -81,29 +83,58 @@ func (s *Set) ReadsObject() bool {
 
 // Matching appends the policies that apply to t to dst, by name, and returns it, as append does. With room in dst nothing is allocated.
 func (s *Set) Matching(dst []Match, t Target) []Match {
-	named, rest := s.named[t.Namespace], s.rest
-	for len(named)+len(rest) > 0 {
-		next := &rest
-		if len(rest) == 0 || len(named) > 0 && named[0] < rest[0] {
-			next = &named
+	if len(s.rest) >= memoFrom {
+		selecting := s.memo.selecting(s, t)
+		for i, position := range selecting {
+			dst = s.appendMatch(dst, t, int(position), len(selecting)-i)
 		}
-		policy := s.policies[(*next)[0]]
-		*next = (*next)[1:]
-		if !policy.scope.contains(t) {
-			continue
+		return dst
+	}
+	left := len(s.named[t.Namespace]) + len(s.rest)
+	for position := range s.candidates(t.Namespace) {
+		if s.policies[position].scope.containsNamespace(t) {
+			dst = s.appendMatch(dst, t, position, left)
 		}
-		if dst == nil {
-			dst = make([]Match, 0, 1+len(named)+len(rest))
-		}
-		dst = append(dst, policy.match(t.Namespace))
+		left--
 	}
 	return dst
+}
+
+// appendMatch appends the policy at a position if it applies to t, of whose namespace it is known that it does. The policies left to look at
+// are what it makes room for.
+func (s *Set) appendMatch(dst []Match, t Target, position, left int) []Match {
+	policy := s.policies[position]
+	if !policy.scope.containsWorkload(t) {
+		return dst
+	}
+	if dst == nil {
+		dst = make([]Match, 0, left)
+	}
+	return append(dst, policy.match(t.Namespace))
+}
+
+// candidates are the positions of the policies that may select a namespace, ascending.
+func (s *Set) candidates(namespace string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		named, rest := s.named[namespace], s.rest
+		for len(named)+len(rest) > 0 {
+			next := &rest
+			if len(rest) == 0 || len(named) > 0 && named[0] < rest[0] {
+				next = &named
+			}
+			position := (*next)[0]
+			*next = (*next)[1:]
+			if !yield(position) {
+				return
+			}
+		}
+	}
 }
 
 // newSet sorts policies by name and indexes them.
 func newSet(policies []*Compiled) *Set {
 	slices.SortFunc(policies, func(a, b *Compiled) int { return cmp.Compare(a.Name, b.Name) })
-	set := &Set{policies: policies, named: map[string][]int{}}
+	set := &Set{policies: policies, named: map[string][]int{}, memo: &namespaceMemo{}}
 	for i, policy := range policies {
 		if !policy.scope.exact() {
 			set.rest = append(set.rest, i)
@@ -133,19 +164,25 @@ func (s *scope) exact() bool {
 	return len(s.namespaces) > 0 && !slices.ContainsFunc(s.namespaces, func(g Glob) bool { return !g.Exact() })
 }
 
-func (s *scope) contains(t Target) bool {
+// containsNamespace tells whether the scope selects the namespace of t, by its name and its labels alone: see namespaceMemo.
+func (s *scope) containsNamespace(t Target) bool {
 	switch {
-	case len(s.kinds) > 0 && !slices.Contains(s.kinds, WorkloadKind(t.Kind)):
-		return false
 	case len(s.namespaces) > 0 && !anyMatches(s.namespaces, t.Namespace):
 		return false
 	case anyMatches(s.excluded, t.Namespace):
 		return false
+	}
+	return s.namespace == nil || s.namespace.Matches(labels.Set(t.NamespaceLabels))
+}
+
+// containsWorkload tells whether the scope selects t by everything else.
+func (s *scope) containsWorkload(t Target) bool {
+	switch {
+	case len(s.kinds) > 0 && !slices.Contains(s.kinds, WorkloadKind(t.Kind)):
+		return false
 	case t.Username != "" && slices.Contains(s.excludedUsers, t.Username):
 		return false
 	case t.RuntimeClass != "" && slices.Contains(s.excludedRuntimeClasses, t.RuntimeClass):
-		return false
-	case s.namespace != nil && !s.namespace.Matches(labels.Set(t.NamespaceLabels)):
 		return false
 	}
 	return s.object == nil || s.object.Matches(labels.Set(t.Labels))

@@ -28,9 +28,13 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,shortName=pex,categories=portcullis
+// +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name=Owner,type=string,JSONPath=`.spec.owner`
 // +kubebuilder:printcolumn:name=Policies,type=string,JSONPath=`.spec.policies`
 // +kubebuilder:printcolumn:name=Expires,type=string,JSONPath=`.spec.expiresAt`
+// +kubebuilder:printcolumn:name=State,type=string,JSONPath=`.status.conditions[?(@.type=="InForce")].reason`
+// +kubebuilder:printcolumn:name=Ends,type=string,priority=1,JSONPath=`.status.endsAt`
+// +kubebuilder:printcolumn:name=Reason,type=string,priority=1,JSONPath=`.spec.reason`
 // +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`
 type PolicyException struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -38,6 +42,11 @@ type PolicyException struct {
 
 	// What is exempt from what, until when, and who answers for it.
 	Spec PolicyExceptionSpec `json:"spec"`
+
+	// What became of the exception in the cluster. Portcullis writes it; files need
+	// none.
+	// +optional
+	Status PolicyExceptionStatus `json:"status,omitzero"`
 }
 
 // PolicyExceptionList is a list of PolicyException objects, as the API server

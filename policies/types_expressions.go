@@ -53,7 +53,9 @@ type Expression struct {
 	OnError ExpressionErrorAction `json:"onError,omitempty"`
 
 	// Expressions that the others of this entry can use as variables.NAME, and each
-	// those before it. Each is evaluated once at most, when it is first used.
+	// those before it. Each is evaluated once at most, when it is first used. Left
+	// out: none.
+	// Example: [{name: images, expression: "pod.spec.containers.map(c, c.image)"}].
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -64,12 +66,14 @@ type Expression struct {
 // ExpressionVariable is a named expression.
 type ExpressionVariable struct {
 	// The name, which comes after "variables.": letters, digits and _.
+	// Example: images.
 	// +required
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[_a-zA-Z][_a-zA-Z0-9]*$`
 	Name string `json:"name"`
 
 	// The expression, of any type.
+	// Example: pod.spec.containers.map(c, c.image).
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384

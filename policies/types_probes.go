@@ -49,9 +49,9 @@ type ProbeInjection struct {
 	DefaultCatalog CatalogUse `json:"defaultCatalog,omitempty"`
 
 	// Images that have no /bin/sh, written as in validate.registries. A
-	// HEALTHCHECK in the shell form is not used for them.
-	// Example: ["gcr.io/distroless/**"]. Left out: none but those that are known
-	// from their layers.
+	// HEALTHCHECK in the shell form is not used for them. Left out: none but those
+	// that are known from their layers.
+	// Example: ["gcr.io/distroless/**"].
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256

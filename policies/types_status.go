@@ -39,4 +39,23 @@ type PodPolicyStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// The version that is in force in place of the newest one, which is invalid.
+	// Replicas that start meanwhile take it from here. Missing where the newest
+	// version is valid.
+	// +optional
+	LastValid *ValidVersion `json:"lastValid,omitempty"`
+}
+
+// ValidVersion is a former version of a policy.
+type ValidVersion struct {
+	// Its generation.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation"`
+
+	// Its spec, as JSON.
+	// +required
+	// +kubebuilder:validation:MaxLength=262144
+	Spec string `json:"spec"`
 }

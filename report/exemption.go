@@ -23,6 +23,9 @@ type Exemption struct {
 // ExceptionUse is what an exception is good for among what was judged.
 type ExceptionUse struct {
 	Exemption
+	// EndsIn is how long it lasts still if that is not long, such as "3 days". Empty:
+	// it does not end soon.
+	EndsIn string `json:"endsIn,omitempty"`
 	// Objects are the workloads that it covers.
 	Objects int `json:"objects"`
 	// Needed are those of Objects that would have a finding, or a repair, that they
@@ -37,7 +40,9 @@ func (r *Report) AddException(use ExceptionUse) {
 		if known := &r.Exceptions[i]; known.Exception == use.Exception {
 			known.Objects += use.Objects
 			known.Needed += use.Needed
-			known.ExpiresAt = min(known.ExpiresAt, use.ExpiresAt)
+			if use.ExpiresAt < known.ExpiresAt {
+				known.ExpiresAt, known.EndsIn = use.ExpiresAt, use.EndsIn
+			}
 			return
 		}
 	}
@@ -47,7 +52,11 @@ func (r *Report) AddException(use ExceptionUse) {
 
 // String is the use in one line, for people.
 func (u ExceptionUse) String() string {
-	text := fmt.Sprintf("%s of %s until %s: ", plain(u.Exception), plain(engine.Quote(u.Owner)), plain(u.ExpiresAt))
+	text := fmt.Sprintf("%s of %s until %s", plain(u.Exception), plain(engine.Quote(u.Owner)), plain(u.ExpiresAt))
+	if u.EndsIn != "" {
+		text += ", which is in " + plain(u.EndsIn)
+	}
+	text += ": "
 	switch {
 	case u.Needed == 0 && u.Objects == 1:
 		return text + "not needed by the one object that it covers"

@@ -20,7 +20,7 @@ func exemptReport(reason string) *Report {
 	r.AddException(ExceptionUse{Exemption: exemption, Objects: 1, Needed: 1})
 	other := &Report{}
 	exemption.ExpiresAt = "2026-12-01T00:00:00Z" // for another policy
-	other.AddException(ExceptionUse{Exemption: exemption, Objects: 2, Needed: 1})
+	other.AddException(ExceptionUse{Exemption: exemption, EndsIn: "3 days", Objects: 2, Needed: 1})
 	other.AddException(ExceptionUse{Exemption: Exemption{Exception: "portcullis-system/alone", Owner: "team\x1b[31m", ExpiresAt: "2026-12-01T00:00:00Z"}, Objects: 1})
 	r.Merge(other)
 	return r
@@ -34,7 +34,7 @@ func TestExceptionUses(t *testing.T) {
 	}
 	want := []string{
 		`portcullis-system/alone of "team\x1b[31m" until 2026-12-01T00:00:00Z: not needed by the one object that it covers`,
-		`portcullis-system/exporter of "team-a" until 2026-12-01T00:00:00Z: needed by 2 of 3 objects that it covers`,
+		`portcullis-system/exporter of "team-a" until 2026-12-01T00:00:00Z, which is in 3 days: needed by 2 of 3 objects that it covers`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("uses (-want +got):\n%s", diff)

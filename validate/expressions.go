@@ -102,10 +102,13 @@ func (e *Expressions) Judge(s *policies.CompiledExpression) *pod.Finding {
 		}
 		return e.finding(s, f)
 	case err != nil:
+		fix := "set the field that it reads, or have the policy ask with has() whether it is set"
+		if expression.Exceeded(err) {
+			fix = "have the policy make its expressions cheaper: look at fewer fields, and not in loops within loops"
+		}
 		return e.finding(s, pod.Finding{
 			Unknown: true, Advisory: s.OnError == policies.ExpressionErrorWarn,
-			Message: "the expression cannot be evaluated: " + oneLine(err),
-			Fix:     "set the field that it reads, or have the policy ask with has() whether it is set",
+			Message: "the expression cannot be evaluated: " + oneLine(err), Fix: fix,
 		})
 	case holds:
 		return nil

@@ -63,14 +63,20 @@ func (s *exceptionStates) Collect(metrics chan<- prometheus.Metric) {
 }
 
 func (s *exceptionStates) state(e *policies.CompiledException) string {
-	end, counts := e.LastEnd()
-	left := end.Sub(s.now())
-	switch {
-	case !counts:
+	return stateOf(e, s.now(), s.warning)
+}
+
+// stateOf is the state of a valid exception. One that names several policies is
+// ending before each of its ends.
+func stateOf(e *policies.CompiledException, now time.Time, warning time.Duration) string {
+	if _, counts := e.LastEnd(); !counts {
 		return stateOrphaned
-	case left <= 0:
+	}
+	next, ahead := e.NextEnd(now)
+	switch {
+	case !ahead:
 		return stateExpired
-	case left < s.warning:
+	case next.Sub(now) < warning:
 		return stateEnding
 	}
 	return stateActive

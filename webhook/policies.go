@@ -28,8 +28,9 @@ type clusterPolicies struct {
 
 	changed chan struct{} // holds one signal: several changes are taken together
 	current atomic.Pointer[loaded]
-	// seen holds one signal after a load, and after a change of a status.
-	seen chan struct{}
+	// seen and seenExceptions hold one signal after a load, and after a change of a
+	// status, for who writes the status of policies and that of exceptions.
+	seen, seenExceptions chan struct{}
 }
 
 // loaded is what is in force.
@@ -43,6 +44,8 @@ type loaded struct {
 	invalid int // policies
 	// versions are what became of each policy, by name.
 	versions map[string]policyVersion
+	// exceptions are what became of each exception.
+	exceptions map[types.NamespacedName]exceptionVersion
 }
 
 // policyVersion is a version of a policy that was read, and what is in force of it.
@@ -53,12 +56,15 @@ type policyVersion struct {
 	// inForce is the generation that is, 0 for none.
 	inForce int64
 	rules   int
+	// lastValid is what is in force in place of a version that is invalid, nil for
+	// nothing.
+	lastValid *policies.PodPolicy
 }
 
 func newClusterPolicies(ctx context.Context, reader cache.Cache, fallback []*policies.PodPolicy, m *metrics, log *slog.Logger) (*clusterPolicies, error) {
 	c := &clusterPolicies{
 		reader: reader, fallback: fallback, metrics: m, log: log,
-		changed: make(chan struct{}, 1), seen: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), seen: make(chan struct{}, 1), seenExceptions: make(chan struct{}, 1),
 	}
 	for what, object := range map[string]client.Object{"PodPolicies": &policies.PodPolicy{}, "PolicyExceptions": &policies.PolicyException{}} {
 		informer, err := reader.GetInformer(ctx, object, cache.BlockUntilSynced(false))
@@ -69,7 +75,7 @@ func newClusterPolicies(ctx context.Context, reader cache.Cache, fallback []*pol
 			AddFunc: func(any) { signal(c.changed) },
 			UpdateFunc: func(old, updated any) {
 				if sameVersion(old, updated) {
-					signal(c.seen) // labels, or a status that somebody else wrote
+					c.tell() // labels, or a status that somebody else wrote
 					return
 				}
 				signal(c.changed)
@@ -83,6 +89,12 @@ func newClusterPolicies(ctx context.Context, reader cache.Cache, fallback []*pol
 	return c, nil
 }
 
+// tell lets those who write a status look again.
+func (c *clusterPolicies) tell() {
+	signal(c.seen)
+	signal(c.seenExceptions)
+}
+
 // signal leaves one signal in a channel that has room for one.
 func signal(c chan<- struct{}) {
 	select {
@@ -91,13 +103,14 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// sameVersion reports whether two versions of an object have one spec: the API
-// server counts the generation up with each change of it. An object that was
-// deleted and created anew while nobody watched starts from 1 again.
+// sameVersion reports whether two versions of an object lead to the same in force,
+// which is so where they have one spec: the API server counts the generation up
+// with each change of it. An object that was deleted and created anew while nobody
+// watched starts from 1 again.
 func sameVersion(old, updated any) bool {
 	a, ok := old.(client.Object)
 	b, both := updated.(client.Object)
-	return ok && both && a.GetUID() == b.GetUID() && a.GetGeneration() == b.GetGeneration()
+	return ok && both && a.GetUID() == b.GetUID() && a.GetGeneration() == b.GetGeneration() && sameLastValid(old, updated)
 }
 
 // set is what is in force, nil before the first load.
@@ -148,11 +161,12 @@ func (c *clusterPolicies) load(ctx context.Context) error {
 	if next.set, err = next.set.WithExceptions(exceptions); err != nil {
 		return fmt.Errorf("compiling exceptions that are valid: %w", err)
 	}
+	next.exceptions = exceptionVersions(list.Items, next.set)
 	if current := c.current.Load(); current != nil {
 		next.version = current.version + 1
 	}
 	c.current.Store(next)
-	signal(c.seen)
+	c.tell()
 	c.metrics.policies.Set(float64(next.set.Len()))
 	c.metrics.invalid.Set(float64(next.invalid))
 	c.metrics.exceptions.keep(next.set.Exceptions(), invalid)
@@ -180,7 +194,10 @@ func (c *clusterPolicies) read(ctx context.Context, reader client.Reader) (*load
 		if len(version.problems) > 0 {
 			next.invalid++
 			c.log.Error("ignoring an invalid PodPolicy; its last valid version stays in force", "policy", p.Name, "err", version.problems.Err())
-			inForce = last[p.Name]
+			if inForce = last[p.Name]; inForce == nil {
+				inForce = storedVersion(p) // this process has started since
+			}
+			version.lastValid = inForce
 		}
 		if inForce != nil {
 			next.valid[p.Name] = inForce

@@ -79,6 +79,7 @@ func (s *policyStatus) write(ctx context.Context, name string, version policyVer
 	before := p.Status.DeepCopy()
 	p.Status.ObservedGeneration = version.generation
 	p.Status.Rules = int32(version.rules)
+	p.Status.LastValid = version.stored()
 	meta.SetStatusCondition(&p.Status.Conditions, version.ready())
 	if equality.Semantic.DeepEqual(before, &p.Status) {
 		return nil

@@ -74,8 +74,8 @@ type Options struct {
 	// ExceptionNamespaces are those that PolicyExceptions of the cluster count in.
 	// Empty: policies.DefaultExceptionNamespace.
 	ExceptionNamespaces []string
-	// ExceptionWarning is how long before its end an exception is warned about.
-	// Zero: not at all.
+	// ExceptionWarning is how long before its end an exception is warned about: to
+	// who applies what it covers, in its status and by an Event. Zero: not at all.
 	ExceptionWarning time.Duration
 	// Lease is the namespace and the name of the Lease by which replicas agree on the
 	// one that writes the status of policies, and does what Lead says. Required.
@@ -288,7 +288,12 @@ func (s *server) policySource(ctx context.Context) (policySource, error) {
 		return source.fresh(ctx, s.manager.GetAPIReader())
 	}
 	status := &policyStatus{source: source, client: s.manager.GetClient(), log: s.options.Log}
-	return policySource{set: source.set, versioned: source.versioned, named: named, lead: []func(context.Context){status.lead}}, s.manager.Add(source)
+	exceptions := &exceptionStatus{
+		source: source, client: s.manager.GetClient(), events: s.manager.GetEventRecorder(eventSource),
+		warning: s.options.ExceptionWarning, log: s.options.Log,
+	}
+	lead := []func(context.Context){status.lead, exceptions.lead}
+	return policySource{set: source.set, versioned: source.versioned, named: named, lead: lead}, s.manager.Add(source)
 }
 
 // filePolicies are those that were read at the start.

@@ -87,7 +87,7 @@ func (c *checker) file(ctx context.Context, f *input.File) *checked {
 				one.results = append(one.results, problemResult(p))
 				continue
 			}
-			one.uses = append(one.uses, exceptionUses(decision)...)
+			one.uses = append(one.uses, exceptionUses(decision, c.judge.now)...)
 			results := resultsOf(d, decision)
 			if len(results) == 0 {
 				one.unmatched++

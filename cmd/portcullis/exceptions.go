@@ -11,6 +11,9 @@ import (
 	"github.com/portcullis-dev/portcullis/report"
 )
 
+// exceptionWarning is how long before its end an exception is warned about.
+const exceptionWarning = 7 * 24 * time.Hour
+
 // exemptionOf is an exemption as reports have it, nil for none.
 func exemptionOf(e *engine.Exemption) *report.Exemption {
 	if e == nil {
@@ -26,7 +29,7 @@ func exemptionBy(e *policies.CompiledException, ends time.Time) report.Exemption
 
 // exceptionUses are the exceptions that cover a workload, each with whether the
 // workload needs it.
-func exceptionUses(j judgement) []report.ExceptionUse {
+func exceptionUses(j judgement, now time.Time) []report.ExceptionUse {
 	var uses []report.ExceptionUse
 	unneeded := engine.NotNeeded(j.mutation, j.validation)
 	seen := map[*policies.CompiledException]bool{}
@@ -36,7 +39,7 @@ func exceptionUses(j judgement) []report.ExceptionUse {
 				continue
 			}
 			seen[u.Exception] = true
-			use := report.ExceptionUse{Exemption: exemptionBy(u.Exception, u.Ends), Objects: 1, Needed: 1}
+			use := report.ExceptionUse{Exemption: exemptionBy(u.Exception, u.Ends), EndsIn: u.Left(now, exceptionWarning), Objects: 1, Needed: 1}
 			if slices.Contains(unneeded, u.Exception) {
 				use.Needed = 0
 			}

@@ -171,7 +171,7 @@ func (x *explanation) checks(results []report.Result) {
 
 // exceptions tells which exceptions cover the object, and what they are good for.
 func (x *explanation) exceptions(j judgement) {
-	uses := exceptionUses(j)
+	uses := exceptionUses(j, x.review.Now)
 	if len(uses) == 0 {
 		return
 	}
@@ -181,7 +181,11 @@ func (x *explanation) exceptions(j judgement) {
 		if u.Needed == 0 {
 			need = "exempt, not needed"
 		}
-		x.line("    %s of %s until %s: %s", u.Exception, engine.Quote(u.Owner), u.ExpiresAt, need)
+		soon := ""
+		if u.EndsIn != "" {
+			soon = ", which is in " + u.EndsIn
+		}
+		x.line("    %s of %s until %s%s: %s", u.Exception, engine.Quote(u.Owner), u.ExpiresAt, soon, need)
 		x.line("          reason: %s", unquoted(u.Reason))
 	}
 }

@@ -36,19 +36,24 @@ output. Kubernetes 1.30 and later has what is needed for it.`,
 		RunE: func(_ *cobra.Command, _ []string) error { return f.run(s) },
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies to export")
+	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies to export; PolicyExceptions in them cannot be, and are named")
 	flags.StringVar(&f.preset, "preset", "", "`preset` to export: "+strings.Join(policies.PresetNames(), ", "))
 	flags.StringVar(&f.file, "file", "", "`file` to write, as a whole or not at all (default: standard output)")
 	return cmd
 }
 
 func (f *exportVAPFlags) run(s streams) error {
-	list, err := f.read()
+	list, exceptions, err := f.read()
 	if err != nil {
 		return usageError{err}
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "# Written by portcullis export vap.\n")
+	for _, e := range exceptions {
+		const left = "what it exempts is refused by the API server; leave it out with spec.match of the policy"
+		fmt.Fprintf(&out, "#\n# PolicyException %s/%s\n# Not exported: %s.\n", e.Namespace, e.Name, left)
+		fmt.Fprintf(s.err, "portcullis: PolicyException %s/%s: not exported: %s\n", e.Namespace, e.Name, left)
+	}
 	for _, p := range list {
 		if err := writeVAP(&out, s.err, p); err != nil {
 			return err
@@ -64,20 +69,21 @@ func (f *exportVAPFlags) run(s streams) error {
 	return nil
 }
 
-func (f *exportVAPFlags) read() ([]*policies.PodPolicy, error) {
+func (f *exportVAPFlags) read() ([]*policies.PodPolicy, []*policies.PolicyException, error) {
 	switch {
 	case len(f.policies) > 0 && f.preset != "":
-		return nil, fmt.Errorf("--policy and --preset are given: give one of them")
+		return nil, nil, fmt.Errorf("--policy and --preset are given: give one of them")
 	case len(f.policies) > 0:
-		return policies.LoadFiles(f.policies...)
+		// In which namespaces exceptions count makes no difference to what is not exported.
+		return policies.LoadUnchecked(f.policies...)
 	case f.preset == "":
-		return nil, fmt.Errorf("neither --policy nor --preset is given: name the policies to export")
+		return nil, nil, fmt.Errorf("neither --policy nor --preset is given: name the policies to export")
 	}
 	preset, err := policies.Preset(f.preset)
 	if err != nil {
-		return nil, fmt.Errorf("reading --preset: %w", err)
+		return nil, nil, fmt.Errorf("reading --preset: %w", err)
 	}
-	return []*policies.PodPolicy{preset}, nil
+	return []*policies.PodPolicy{preset}, nil, nil
 }
 
 // writeVAP writes the documents of one policy, and what is not in them to both.

@@ -30,6 +30,16 @@ func TestExportVAP(t *testing.T) {
 	}
 }
 
+// TestExportVAPNamesExceptions exports a folder as serve and check take it.
+func TestExportVAPNamesExceptions(t *testing.T) {
+	got := execute(t, "", "export", "vap", "--policy", "../../examples/exception.yaml")
+	const left = "what it exempts is refused by the API server; leave it out with spec.match of the policy"
+	if got.code != 0 || !strings.Contains(got.stderr, "portcullis: PolicyException portcullis-system/node-exporter: not exported: "+left+"\n") ||
+		!strings.Contains(got.stdout, "# PolicyException portcullis-system/node-exporter\n# Not exported: "+left+".\n") || !strings.Contains(got.stdout, "\nkind: ValidatingAdmissionPolicy\n") {
+		t.Errorf("got %+v, want the policies exported, and the exception named on both streams", got)
+	}
+}
+
 func TestExportVAPUsage(t *testing.T) {
 	for _, test := range []struct {
 		args []string

@@ -28,6 +28,7 @@ func TestImportDirection(t *testing.T) {
 		"policies":            {"policies/expression"},
 		"policies/expression": nil,
 		"policies/vap":        {"policies", "policies/expression"},
+		"policies/reference":  nil,
 		"input":               {"input/lines", "pod"},
 		"input/lines":         nil,
 		"input/rewrite":       {"input/lines", "pod"},

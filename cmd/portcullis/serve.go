@@ -91,7 +91,7 @@ has that kind, else a PolicyReport of wgpolicyk8s.io, else none.`,
 	flags.DurationVar(&f.lifetime, "certificate-lifetime", 90*24*time.Hour, "how long a self-signed certificate is valid; its authority is four times as long. Both are renewed when a third is left")
 	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies and PolicyExceptions that count instead of the cluster's")
 	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in")
-	flags.DurationVar(&f.warning, "exception-warning", 7*24*time.Hour, "how long before the end of an exception those who apply what it covers are warned, 0 for not at all")
+	flags.DurationVar(&f.warning, "exception-warning", exceptionWarning, "how long before the end of an exception its status, an Event and those who apply what it covers are told, 0 for not at all")
 	flags.StringVar(&f.lease, "lease", "portcullis-system/portcullis", "`namespace/name` of the Lease by which replicas agree on the one that writes the status of PodPolicies and scans what runs")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")

@@ -53,7 +53,7 @@ func (c *ControlPlane) StartControllers() error {
 	key := filepath.Join(c.environment.ControlPlane.GetAPIServer().CertDir, "sa-signer.key")
 	started, err := startProcess(Program("kube-controller-manager"),
 		"--kubeconfig="+c.Kubeconfig,
-		"--controllers=deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,replicationcontroller-controller,job-controller,serviceaccount-controller,namespace-controller,garbage-collector-controller",
+		"--controllers=deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,replicationcontroller-controller,job-controller,serviceaccount-controller,namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller",
 		"--service-account-private-key-file="+key,
 		"--use-service-account-credentials=true",
 		"--leader-elect=false",

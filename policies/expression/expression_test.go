@@ -150,7 +150,7 @@ const expensive = `[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [
 func TestLimits(t *testing.T) {
 	s := NewSubject(facts())
 	p := mustCompile(t, Source{Expression: expensive})
-	if _, err := s.Holds(t.Context(), p); err == nil || !strings.Contains(err.Error(), "actual cost limit exceeded") {
+	if _, err := s.Holds(t.Context(), p); err == nil || !strings.Contains(err.Error(), "actual cost limit exceeded") || !Exceeded(err) {
 		t.Errorf("got error %v, want that of the cost limit", err)
 	}
 	for range 12 {
@@ -159,17 +159,20 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	cheap := mustCompile(t, Source{Expression: "true"})
-	if _, err := s.Holds(t.Context(), cheap); !errors.Is(err, errBudget) {
+	if _, err := s.Holds(t.Context(), cheap); !errors.Is(err, errBudget) || !Exceeded(err) {
 		t.Errorf("got error %v, want %v", err, errBudget)
 	}
 	s.NextPolicy()
+	if _, err := s.Holds(t.Context(), mustCompile(t, Source{Expression: `pod.metadata.annotations["a"] == "b"`})); err == nil || Exceeded(err) {
+		t.Errorf("got error %v for a field that is not set, want one that is about no limit", err)
+	}
 	if holds, err := s.Holds(t.Context(), cheap); !holds || err != nil {
 		t.Errorf("got %v (%v) for the next policy, want true", holds, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	if _, err := NewSubject(facts()).Holds(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := NewSubject(facts()).Holds(ctx, p); !errors.Is(err, context.DeadlineExceeded) || !Exceeded(err) {
 		t.Errorf("got error %v, want %v", err, context.DeadlineExceeded)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
@@ -65,6 +66,14 @@ func (e *MissingError) Unwrap() error { return e.Err }
 // errBudget is what the API server calls it too.
 var errBudget = errors.New("the expressions of this policy cost more than they may together; make them simpler")
 
+// Exceeded tells whether an expression could not be evaluated because it, or those
+// of its policy together, cost more time or work than they may.
+func Exceeded(err error) bool {
+	var cancelled interpreter.EvalCancelledError
+	return errors.Is(err, errBudget) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded
+}
+
 // Holds evaluates a rule. The time is bounded by ctx, the cost by the limits of
 // ValidatingAdmissionPolicy. The error is a *MissingError where facts about an image
 // would decide.
@@ -99,6 +108,9 @@ func (s *Subject) Message() string {
 func (s *Subject) eval(p cel.Program) (ref.Val, error) {
 	if s.budget <= 0 {
 		return nil, errBudget
+	}
+	if s.ctx.Err() != nil { // else each of many would go on until it is first interrupted
+		return nil, fmt.Errorf("the time of the request ran out: %w", s.ctx.Err())
 	}
 	value, details, err := p.ContextEval(s.ctx, s)
 	if details != nil && details.ActualCost() != nil {
