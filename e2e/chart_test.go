@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -176,6 +177,7 @@ tolerations: [{key: dedicated, operator: Exists}]
 		{"Deployment elsewhere/portcullis", []any{"spec", "template", "spec", "containers", 0, "image"}, "registry.example/portcullis@sha256:" + strings.Repeat("a", 64)},
 		{"Deployment elsewhere/portcullis", []any{"spec", "template", "spec", "containers", 0, "args"}, []any{
 			"serve", "--self-signed", "--certificate-lifetime=720h", "--secret=elsewhere/portcullis-certificate", "--dns-names=portcullis.elsewhere.svc",
+			"--guard-registration=elsewhere/portcullis-registration",
 			"--lease=elsewhere/portcullis", "--exception-namespaces=elsewhere",
 			"--preset=restricted", "--registries=/etc/portcullis/registries.yaml", "--pull-secrets", "--log-level=debug", "--log-format=json",
 		}},
@@ -194,6 +196,10 @@ tolerations: [{key: dedicated, operator: Exists}]
 		if diff := cmp.Diff(test.want, at(objects[test.object], test.path...)); diff != "" {
 			t.Errorf("%s %v (-want +got):\n%s", test.object, test.path, diff)
 		}
+	}
+	revision := at(objects["ValidatingWebhookConfiguration portcullis"], "metadata", "annotations", "portcullis.dev/registration-revision")
+	if !regexp.MustCompile(`^r-[0-9a-f]{12}-[0-9a-f]{12}$`).MatchString(fmt.Sprint(revision)) {
+		t.Errorf("got the revision %v, want one that the values have a part in", revision)
 	}
 	for name, object := range objects {
 		// The CRDs describe the default of --exception-namespaces.

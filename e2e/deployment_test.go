@@ -107,7 +107,7 @@ func TestCertManager(t *testing.T) {
 	if got := deployment.Spec.Template.Spec.Volumes[0].Secret.SecretName; got != text("Certificate portcullis", "spec", "secretName") {
 		t.Errorf("the pods mount %q, want the Secret of the Certificate", got)
 	}
-	if got := deployment.Spec.Template.Spec.Containers[0].Args; !slices.Equal(got, []string{"serve"}) {
+	if got := deployment.Spec.Template.Spec.Containers[0].Args; !slices.Equal(got, []string{"serve", "--guard-registration=portcullis-system/portcullis-registration"}) {
 		t.Errorf("args: got %v, want serve without --self-signed", got)
 	}
 	for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {

@@ -21,6 +21,7 @@ var annotations = []string{
 	mutate.RefreshAnnotation,
 	mutate.PinnedAnnotation,
 	mutate.SkipAnnotation,
+	BreakGlassAnnotation,
 	probeAnnotation("readiness"),
 	probeAnnotation("liveness"),
 	probeAnnotation("startup"),

@@ -32,7 +32,7 @@ spec:
 `)
 	v := plan(t, compile(t, policy), Review{Workload: w}).Mutate(nil)
 	const known = "remove it, or use portcullis.dev/refresh, portcullis.dev/pinned, portcullis.dev/skip, " +
-		"portcullis.dev/readiness-probe, portcullis.dev/liveness-probe, portcullis.dev/startup-probe"
+		"portcullis.dev/break-glass, portcullis.dev/readiness-probe, portcullis.dev/liveness-probe, portcullis.dev/startup-probe"
 	got := map[string]string{}
 	for _, f := range v.Findings {
 		if f.Check == checkAnnotation {

@@ -175,6 +175,7 @@ func (p *Plan) Mutate(facts image.Facts) Verdict {
 	p.judgeSkips(&v)
 	p.judgeAnnotations(&v)
 	p.countMutatorExemptions(&v)
+	p.noteEnforcing(&v)
 	return v.strictest()
 }
 

@@ -40,6 +40,7 @@ func (p *Plan) Validate(facts image.Facts) Verdict {
 	if p.Old != nil && v.Denied() {
 		p.tolerateExisting(&v, facts)
 	}
+	p.noteEnforcing(&v)
 	return v.strictest()
 }
 
@@ -99,8 +100,10 @@ func (p *Plan) labelPolicy() string { return "Namespace/" + p.Namespace.Name }
 // label forbids: Kubernetes judges that anew.
 func (p *Plan) tolerateExisting(v *Verdict, facts image.Facts) {
 	tolerant := map[string]bool{p.labelPolicy(): !p.Workload.Kind.IsPod() || !imagesChanged(p.Old, p.Workload)}
+	_, broken := breakGlass(p.Old)
 	for _, m := range p.matches {
-		allow := m.Policy.ExistingViolations == policies.ExistingViolationsAllow
+		// What came by break-glass is not there to stay, as with exceptions.
+		allow := m.Policy.ExistingViolations == policies.ExistingViolationsAllow && !(broken && m.Policy.BreakGlass != nil)
 		tolerant[m.Policy.Name] = allow
 		if s := m.Policy.PodSecurity; s != nil && s.HonorLabels && !allow {
 			tolerant[p.labelPolicy()] = false

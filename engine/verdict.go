@@ -26,6 +26,8 @@ type Finding struct {
 	// Exempt is set where an exception covers the finding. Mode is then Audit: it is
 	// only recorded, as exempt (would fail).
 	Exempt *Exemption
+	// Glass is set where somebody broke the glass. Mode is then Audit.
+	Glass *Glass
 }
 
 // Edit is the change of one field by the mutator of a policy.
@@ -51,6 +53,9 @@ type Verdict struct {
 	// Exceptions are those that select the workload and are about what the verdict
 	// decides, with what became of them. None of them has ended.
 	Exceptions []ExceptionUse
+	// Enforcing are the policies with a finding that denies, where the workload asks
+	// for passing them by BreakGlassAnnotation. Namespace/NAME stands for labels.
+	Enforcing []string
 	// LabelError is what is wrong with the namespace's Pod Security labels.
 	LabelError error
 }

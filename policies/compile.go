@@ -31,6 +31,9 @@ type Compiled struct {
 	LoggingRequirement *CompiledLoggingRequirement
 	Expressions        []CompiledExpression
 
+	// BreakGlass is nil where nobody may pass the policy.
+	BreakGlass *CompiledBreakGlass
+
 	mode      Mode
 	overrides []override
 	scope     scope
@@ -95,6 +98,7 @@ func compile(p *PodPolicy) (*Compiled, Problems) {
 	}
 	b.rules(c, path, &p.Spec)
 	b.exceptions(c, path.Child("exceptions"), &p.Spec.Exceptions)
+	c.BreakGlass = b.breakGlass(path.Child("breakGlass"), p.Spec.BreakGlass)
 	return c, b.problems
 }
 

@@ -71,7 +71,7 @@ func fieldCases() []loadCase {
 			"key that is a list", head("a") + "spec: {[a]: b, mutate: {digests: {}}}\n",
 			`p.yaml: document 1, line 4: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
 		},
-		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: unknown field; the fields here are exceptions, existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
+		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: unknown field; the fields here are breakGlass, exceptions, existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
 	}
 }
 

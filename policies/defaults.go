@@ -23,6 +23,9 @@ func Default(p *PodPolicy) {
 	if spec.Exceptions.MaxDuration == nil {
 		spec.Exceptions.MaxDuration = &metav1.Duration{Duration: defaultMaxException}
 	}
+	if glass := spec.BreakGlass; glass != nil && glass.MaxDuration == nil {
+		glass.MaxDuration = &metav1.Duration{Duration: defaultBreakGlass}
+	}
 	for _, settings := range mutatorSettings(&spec.Mutate) {
 		settings.SkipAnnotation = cmp.Or(settings.SkipAnnotation, SkipAnnotationIgnore)
 	}

@@ -114,6 +114,12 @@ type PodPolicySpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Exceptions ExceptionSettings `json:"exceptions,omitzero"`
+
+	// Who may pass the policy in an emergency, by an annotation with a reason, and
+	// for how long. Each use is recorded. Left out: nobody.
+	// Example: {groups: [oncall], maxDuration: 2h}.
+	// +optional
+	BreakGlass *BreakGlass `json:"breakGlass,omitempty"`
 }
 
 // MatchSpec selects workloads. All fields are optional and all that are

@@ -40,6 +40,12 @@ type PodPolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// The uses of spec.breakGlass, those that have ended until there is no room.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	BreakGlass []BrokenGlass `json:"breakGlass,omitempty"`
+
 	// The version that is in force in place of the newest one, which is invalid.
 	// Replicas that start meanwhile take it from here. Missing where the newest
 	// version is valid.

@@ -228,7 +228,7 @@ func overrides(n int) []string {
 func TestValidate(t *testing.T) {
 	server := newAPIServer(t)
 	for _, tc := range slices.Concat(matchCases(), selectorCases(), expressionCases(), modeCases(), podSecurityCases(), exemptionCases(), exemptCheckCases(),
-		ownerCases(), probesCases(), probeTemplateCases(), probeCatalogCases(), probeRequirementCases(), hardeningCases(), rootUserCases(), digestRequirementCases(), registriesCases(), loggingCases(), loggingCatalogCases(), loggingRequirementCases()) {
+		ownerCases(), probesCases(), probeTemplateCases(), probeCatalogCases(), probeRequirementCases(), hardeningCases(), rootUserCases(), digestRequirementCases(), registriesCases(), loggingCases(), loggingCatalogCases(), loggingRequirementCases(), breakGlassCases()) {
 		t.Run(tc.name, func(t *testing.T) {
 			text := "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: " + tc.spec
 			p := &PodPolicy{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type admission struct {
 	now        func() time.Time
 	// warning is how long before its end an exception is warned about.
 	warning time.Duration
+	// glass is nil where there is nothing to keep its breaking in.
+	glass *glassBreaker
 }
 
 // mutate answers the mutating webhook: a patch, or a denial where something that
@@ -51,11 +54,12 @@ func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.Admis
 		return response
 	}
 	verdict := plan.Mutate(a.gather(ctx, plan, plan.MutationNeeds()))
+	note := a.breakGlass(ctx, req, plan, &verdict, false)
 	patch, err := pod.Patch(req.Object, verdict.Changes())
 	if err != nil {
 		return unreadable(err)
 	}
-	response = a.respond(plan, verdict)
+	response = noted(a.respond(plan, verdict), note)
 	if response.Allowed && patch != nil {
 		kind := admissionv1.PatchTypeJSONPatch
 		response.Patch, response.PatchType = patch, &kind
@@ -69,7 +73,22 @@ func (a *admission) validate(ctx context.Context, req *request) *admissionv1.Adm
 	if plan == nil {
 		return response
 	}
-	return a.respond(plan, plan.Validate(a.gather(ctx, plan, plan.ValidationNeeds())))
+	verdict := plan.Validate(a.gather(ctx, plan, plan.ValidationNeeds()))
+	note := a.breakGlass(ctx, req, plan, &verdict, true)
+	return noted(a.respond(plan, verdict), note)
+}
+
+// noted adds what the user is told about what he asks for, to the refusal too: not
+// every client shows warnings.
+func noted(response *admissionv1.AdmissionResponse, note string) *admissionv1.AdmissionResponse {
+	if note == "" {
+		return response
+	}
+	response.Warnings = append(response.Warnings, note)
+	if !response.Allowed {
+		response.Result.Message += "\n" + note
+	}
+	return response
 }
 
 // gather finds the facts that a plan needs. It is the one step that waits.
@@ -239,6 +258,13 @@ const maxAnnotation = 4 << 10
 func auditAnnotations(v engine.Verdict) map[string]string {
 	annotations := map[string]string{}
 	counting, exempt := byExemption(v.Findings)
+	var passed []engine.Finding
+	counting, passed = byGlass(counting)
+	if len(passed) > 0 {
+		annotations["break-glass"] = joined(passed, func(b []byte, f engine.Finding) []byte {
+			return append(b, f.Glass.String()+": "+f.String()...)
+		})
+	}
 	if len(counting) > 0 {
 		annotations["findings"] = joined(counting, func(b []byte, f engine.Finding) []byte {
 			return append(b, string(f.Mode)+": "+f.String()...)
@@ -278,6 +304,21 @@ func byExemption(findings []engine.Finding) (counting, exempt []engine.Finding) 
 		counting = append(counting, f)
 	}
 	return counting, exempt
+}
+
+// byGlass parts the findings that count from those that somebody has passed.
+func byGlass(findings []engine.Finding) (counting, passed []engine.Finding) {
+	if !slices.ContainsFunc(findings, func(f engine.Finding) bool { return f.Glass != nil }) {
+		return findings, nil
+	}
+	for _, f := range findings {
+		if f.Glass != nil {
+			passed = append(passed, f)
+			continue
+		}
+		counting = append(counting, f)
+	}
+	return counting, passed
 }
 
 // joined are lines, as many as the annotation holds.

@@ -38,7 +38,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"endpoint"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_admission_findings_total",
-			Help: "Findings in answered reviews, by rule, check and mode (Enforce, Warn, Audit, or Exempt for what an exception covers).",
+			Help: "Findings in answered reviews, by rule, check and mode (Enforce, Warn, Audit, Exempt for what an exception covers, or BrokenGlass for what somebody has passed).",
 		}, []string{"rule", "check", "mode"}),
 		edits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_admission_edits_total",
@@ -81,7 +81,11 @@ func (m *metrics) review(endpoint string, req *request, response *admissionv1.Ad
 
 func (m *metrics) verdict(v engine.Verdict) {
 	for _, f := range v.Findings {
-		m.findings.WithLabelValues(f.Rule, f.Check, modeLabel(f.Mode, f.Exempt)).Inc()
+		mode := modeLabel(f.Mode, f.Exempt)
+		if f.Glass != nil {
+			mode = "BrokenGlass"
+		}
+		m.findings.WithLabelValues(f.Rule, f.Check, mode).Inc()
 	}
 	if !v.Denied() { // else nothing was set
 		m.count(v.Edits)

@@ -130,6 +130,19 @@ func (c *clusterPolicies) versioned() (*policies.Set, int) {
 	return nil, 0
 }
 
+// stored are the policies as they are cached, valid or not, with their status.
+func (c *clusterPolicies) stored() ([]*policies.PodPolicy, error) {
+	var list policies.PodPolicyList
+	if err := c.reader.List(context.Background(), &list); err != nil {
+		return nil, fmt.Errorf("listing PodPolicies: %w", err)
+	}
+	all := make([]*policies.PodPolicy, len(list.Items))
+	for i := range list.Items {
+		all[i] = &list.Items[i]
+	}
+	return all, nil
+}
+
 // Start loads the policies and follows their changes until ctx ends. The cache
 // is in sync when it is called.
 func (c *clusterPolicies) Start(ctx context.Context) error {

@@ -80,6 +80,10 @@ type Options struct {
 	// Lease is the namespace and the name of the Lease by which replicas agree on the
 	// one that writes the status of policies, and does what Lead says. Required.
 	Lease types.NamespacedName
+	// Registration is the namespace and the name of the ConfigMap that keeps the
+	// webhook configurations as they are wanted: changes of them are undone. It must
+	// exist and may be empty. Nil: nobody undoes them.
+	Registration *types.NamespacedName
 	// Registries says how registries are reached.
 	Registries image.Config
 	// Lock has digests that go before what registries say. Nil: none.
@@ -103,7 +107,10 @@ type Shared struct {
 	// Policies are those in force with their exceptions, nil before they are loaded,
 	// and a number that no other set of this process has.
 	Policies func() (*policies.Set, int)
-	Images   interface {
+	// Stored are the PodPolicies of the cluster with their status, as they are known
+	// here. Nil where policies come from files.
+	Stored func() ([]*policies.PodPolicy, error)
+	Images interface {
 		Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
 	}
 }
@@ -162,7 +169,15 @@ func newManager(o Options) (manager.Manager, error) {
 			Namespaces: map[string]cache.Config{s.Secret.Namespace: {}},
 			Field:      fields.OneTermEqualSelector("metadata.name", s.Secret.Name),
 		}
-		named := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", s.Configuration)}
+	}
+	if r := o.Registration; r != nil {
+		objects[&corev1.ConfigMap{}] = cache.ByObject{
+			Namespaces: map[string]cache.Config{r.Namespace: {}},
+			Field:      fields.OneTermEqualSelector("metadata.name", r.Name),
+		}
+	}
+	if o.SelfSigned != nil || o.Registration != nil {
+		named := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", ConfigurationName)}
 		objects[&admissionregistrationv1.ValidatingWebhookConfiguration{}] = named
 		objects[&admissionregistrationv1.MutatingWebhookConfiguration{}] = named
 	}
@@ -215,16 +230,24 @@ func (s *server) setUp(ctx context.Context) error {
 		engine: core, policies: source.set, namespaces: lookup, images: s.locked(registries),
 		metrics: s.metrics, log: s.options.Log, now: time.Now, warning: s.options.ExceptionWarning,
 	}
+	if len(s.options.Policies) == 0 {
+		a.glass = s.newGlassBreaker(ctrlmetrics.Registry)
+	}
 	exceptions := &exceptionAdmission{policies: source.named, namespaces: s.options.exceptionNamespaces(), now: time.Now, log: s.options.Log}
 	warm := &warmUp{pods: s.manager.GetAPIReader(), admission: a, images: registries, log: s.options.Log}
 	if err := s.manager.Add(warm); err != nil {
 		return fmt.Errorf("adding the warm-up: %w", err)
 	}
 	if s.options.Lead != nil {
-		source.lead = append(source.lead, s.options.Lead(Shared{Engine: core, Policies: source.versioned, Images: s.locked(registries)}))
+		source.lead = append(source.lead, s.options.Lead(Shared{Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries)}))
 	}
 	if err := s.addLeader(source.lead); err != nil {
 		return err
+	}
+	if s.options.Registration != nil {
+		if err := s.addRegistrationGuard(ctx, newRegistrationMetrics(ctrlmetrics.Registry)); err != nil {
+			return err
+		}
 	}
 	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 		switch {
@@ -268,6 +291,8 @@ func (s *server) endpoint(name string, admit func(context.Context, *request) *ad
 type policySource struct {
 	set       func() *policies.Set
 	versioned func() (*policies.Set, int)
+	// stored is nil where policies come from files.
+	stored func() ([]*policies.PodPolicy, error)
 	// named are the policies that an exception can name, with changes of a moment
 	// ago.
 	named func(context.Context) ([]*policies.Compiled, error)
@@ -293,7 +318,7 @@ func (s *server) policySource(ctx context.Context) (policySource, error) {
 		warning: s.options.ExceptionWarning, log: s.options.Log,
 	}
 	lead := []func(context.Context){status.lead, exceptions.lead}
-	return policySource{set: source.set, versioned: source.versioned, named: named, lead: lead}, s.manager.Add(source)
+	return policySource{set: source.set, versioned: source.versioned, stored: source.stored, named: named, lead: lead}, s.manager.Add(source)
 }
 
 // filePolicies are those that were read at the start.

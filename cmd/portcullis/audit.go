@@ -155,7 +155,7 @@ func (f *auditFlags) clusterJudge(ctx context.Context, config *rest.Config, stde
 		return nil, err
 	}
 	noteEnded(stderr, by.exceptions, now)
-	j := &judge{list: by.policies, now: now}
+	j := &judge{list: by.policies, now: now, glass: glassOf(by.policies)}
 	images, err := f.judge.images()
 	if err != nil {
 		return nil, err

@@ -60,8 +60,15 @@ func servingJudge(shared webhook.Shared) (audit.Judge, error) {
 	}
 	now := time.Now()
 	j := &judge{engine: shared.Engine, policies: set, images: shared.Images, now: now}
+	if shared.Stored != nil {
+		list, err := shared.Stored()
+		if err != nil {
+			return nil, err
+		}
+		j.glass = glassOf(list)
+	}
 	// The readiness matrix is for who asks for it, by portcullis audit.
-	return newClusterJudge(j, fmt.Sprintf("%d, %d ended", version, ended(set, now)), nil)
+	return newClusterJudge(j, fmt.Sprintf("%d, %d ended, %s", version, ended(set, now), j.glass.version(now)), nil)
 }
 
 // ended counts the exceptions that have ended, for each policy by itself: with each

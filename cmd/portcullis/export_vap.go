@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/policies"
@@ -18,6 +20,12 @@ type exportVAPFlags struct {
 	policies []string
 	preset   string
 	file     string
+
+	guard               bool
+	trustedGroups       []string
+	trustedUsers        []string
+	namespace           string
+	exceptionNamespaces []string
 }
 
 func newExportVAP(s streams) *cobra.Command {
@@ -29,15 +37,26 @@ func newExportVAP(s streams) *cobra.Command {
 API server evaluates itself: Pod Security levels, registries, digests and
 expressions go on to be enforced while the webhook is away. What needs images, and
 what cannot be said there, is named on standard error and in comments of the
-output. Kubernetes 1.30 and later has what is needed for it.`,
+output. Kubernetes 1.30 and later has what is needed for it.
+
+With --guard it writes rules of another kind: they keep everybody but those who
+are trusted, whatever their rights, from changing PodPolicies, PolicyExceptions
+outside --exception-namespaces, what is in the namespace of Portcullis, and the
+labels of namespaces that begin with pod-security.kubernetes.io/ or portcullis.dev/.`,
 		Example: `  portcullis export vap --policy production.yaml | kubectl apply -f -
-  portcullis export vap --preset baseline --file baseline-vap.yaml`,
+  portcullis export vap --preset baseline --file baseline-vap.yaml
+  portcullis export vap --guard --trusted-groups system:masters,platform | kubectl apply -f -`,
 		Args: noArgs,
 		RunE: func(_ *cobra.Command, _ []string) error { return f.run(s) },
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.policies, "policy", nil, "`files` or folders of PodPolicies to export; PolicyExceptions in them cannot be, and are named")
 	flags.StringVar(&f.preset, "preset", "", "`preset` to export: "+strings.Join(policies.PresetNames(), ", "))
+	flags.BoolVar(&f.guard, "guard", false, "write the rules that keep tenants off Portcullis, in the place of policies")
+	flags.StringSliceVar(&f.trustedGroups, "trusted-groups", []string{"system:masters", "kubeadm:cluster-admins", "system:serviceaccounts:cert-manager"}, "`groups` that --guard lets through; those of Kubernetes' own components and of Portcullis come on top")
+	flags.StringSliceVar(&f.trustedUsers, "trusted-users", nil, "`users` that --guard lets through, service accounts as system:serviceaccount:NAMESPACE:NAME")
+	flags.StringVar(&f.namespace, "system-namespace", policies.DefaultExceptionNamespace, "`namespace` that --guard takes for that of Portcullis")
+	flags.StringSliceVar(&f.exceptionNamespaces, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in, by serve --exception-namespaces")
 	flags.StringVar(&f.file, "file", "", "`file` to write, as a whole or not at all (default: standard output)")
 	return cmd
 }
@@ -49,6 +68,13 @@ func (f *exportVAPFlags) run(s streams) error {
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "# Written by portcullis export vap.\n")
+	if f.guard {
+		if err := writeExported(&out, vap.ExportGuard(vap.Guard{
+			Namespace: f.namespace, ExceptionNamespaces: f.exceptionNamespaces, Groups: f.trustedGroups, Users: f.trustedUsers,
+		})); err != nil {
+			return err
+		}
+	}
 	for _, e := range exceptions {
 		const left = "what it exempts is refused by the API server; leave it out with spec.match of the policy"
 		fmt.Fprintf(&out, "#\n# PolicyException %s/%s\n# Not exported: %s.\n", e.Namespace, e.Name, left)
@@ -71,6 +97,10 @@ func (f *exportVAPFlags) run(s streams) error {
 
 func (f *exportVAPFlags) read() ([]*policies.PodPolicy, []*policies.PolicyException, error) {
 	switch {
+	case f.guard && (len(f.policies) > 0 || f.preset != ""):
+		return nil, nil, fmt.Errorf("--guard is given with --policy or --preset: export them one after the other")
+	case f.guard:
+		return nil, nil, f.checkGuard()
 	case len(f.policies) > 0 && f.preset != "":
 		return nil, nil, fmt.Errorf("--policy and --preset are given: give one of them")
 	case len(f.policies) > 0:
@@ -97,6 +127,26 @@ func writeVAP(out, stderr io.Writer, p *policies.PodPolicy) error {
 	if len(exported.Policies) == 0 {
 		fmt.Fprintf(stderr, "portcullis: PodPolicy %s: nothing of it can be exported\n", p.Name)
 	}
+	return writeExported(out, exported)
+}
+
+// checkGuard refuses names that trust nobody or everybody.
+func (f *exportVAPFlags) checkGuard() error {
+	for _, group := range f.trustedGroups {
+		if group == "" || slices.Contains([]string{"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}, group) {
+			return fmt.Errorf("reading --trusted-groups: %q is no group of people who are trusted", group)
+		}
+	}
+	for _, namespace := range append(slices.Clone(f.exceptionNamespaces), f.namespace) {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			return fmt.Errorf("reading --system-namespace and --exception-namespaces: %q is not the name of a namespace", namespace)
+		}
+	}
+	return nil
+}
+
+// writeExported writes policies and their bindings.
+func writeExported(out io.Writer, exported *vap.Exported) error {
 	for i := range exported.Policies {
 		for _, object := range []any{exported.Policies[i], exported.Bindings[i]} {
 			data, err := yaml.Marshal(object)

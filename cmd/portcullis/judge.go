@@ -32,6 +32,8 @@ type judge struct {
 	list []*policies.PodPolicy
 	// now is the time by which exceptions have ended.
 	now time.Time
+	// glass has who has passed policies; nil where nobody knows.
+	glass brokenGlass
 	// images knows about images; nil where nobody does.
 	images gatherer
 	// offline is set where images, if any, come from the lock alone.
@@ -59,6 +61,9 @@ type judgement struct {
 	mutation, validation engine.Verdict
 	// offline is set where no registry was asked, and locked where a lock was.
 	offline, locked bool
+	// glass has who has passed policies, and now is the time by which that has ended.
+	glass brokenGlass
+	now   time.Time
 }
 
 // review is the creation of a document's workload.
@@ -89,7 +94,7 @@ func (j *judge) namespace(name string) engine.Namespace {
 func (j *judge) judge(ctx context.Context, r engine.Review) judgement {
 	r.Request.Context = ctx
 	plan := j.engine.Plan(r, j.policies)
-	result := judgement{plan: plan, offline: j.images == nil || j.offline, locked: j.lock != nil}
+	result := judgement{plan: plan, glass: j.glass, now: j.now, offline: j.images == nil || j.offline, locked: j.lock != nil}
 	result.mutation = plan.Mutate(j.gather(ctx, plan, plan.MutationNeeds))
 	result.validation = plan.Validate(j.gather(ctx, plan, plan.ValidationNeeds))
 	return result

@@ -14,11 +14,14 @@ func resultsOf(d *input.Document, j judgement) []report.Result {
 	rules := j.plan.Rules()
 	results := make([]report.Result, 0, len(rules)+len(j.mutation.Findings)+len(j.validation.Findings))
 	skip := newUnanswered(j)
+	glass := newGlassNotes(j)
 	found := map[string]bool{}
 	for _, findings := range [][]engine.Finding{j.mutation.Findings, j.validation.Findings} {
 		for _, f := range findings {
 			found[f.Rule] = true
-			results = append(results, resultOf(d, f, skip))
+			result := resultOf(d, f, skip)
+			glass.note(&result, f)
+			results = append(results, result)
 		}
 	}
 	if err := j.validation.LabelError; err != nil {

@@ -45,6 +45,7 @@ type serveFlags struct {
 	exceptions     []string
 	warning        time.Duration
 	lease          string
+	registration   string
 	shutdownDelay  time.Duration
 	logLevel       string
 	logFormat      string
@@ -93,6 +94,7 @@ has that kind, else a PolicyReport of wgpolicyk8s.io, else none.`,
 	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in")
 	flags.DurationVar(&f.warning, "exception-warning", exceptionWarning, "how long before the end of an exception its status, an Event and those who apply what it covers are told, 0 for not at all")
 	flags.StringVar(&f.lease, "lease", "portcullis-system/portcullis", "`namespace/name` of the Lease by which replicas agree on the one that writes the status of PodPolicies and scans what runs")
+	flags.StringVar(&f.registration, "guard-registration", "", "`namespace/name` of the ConfigMap that keeps the webhook configurations as they are wanted; changes of them are undone (default: nobody undoes them)")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
 	flags.StringVar(&f.lock, "lock", "", "`file` of digests by tag, as portcullis fix writes it, which go before what registries say; it is read once")
@@ -131,6 +133,11 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	keep(f.checkExceptions())
 	o.Lease, err = namespacedName("--lease", f.lease)
 	keep(err)
+	if f.registration != "" {
+		registration, err := namespacedName("--guard-registration", f.registration)
+		keep(err)
+		o.Registration = &registration
+	}
 	if f.preset != noPreset {
 		preset, err := policies.Preset(f.preset)
 		if err != nil {

@@ -52,25 +52,55 @@ func Generated(manifests string) (map[string][]byte, error) {
 	if err := addFallback(files); err != nil {
 		return nil, err
 	}
+	if err := addTenantGuard(files); err != nil {
+		return nil, err
+	}
 	return files, nil
+}
+
+// exportVAP runs portcullis export vap, and returns the comments and the objects
+// that it writes.
+func exportVAP(want int, args ...string) ([][]byte, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	export := exec.Command("go", append([]string{"run", "./cmd/portcullis", "export", "vap"}, args...)...)
+	export.Dir = root
+	output, err := export.Output()
+	if err != nil {
+		return nil, fmt.Errorf("exporting %v: %w", args, err)
+	}
+	parts := bytes.Split(output, []byte("---\n"))
+	if len(parts) != want {
+		return nil, fmt.Errorf("exporting %v: got %d parts, want %d: comments, and policies with bindings", args, len(parts), want)
+	}
+	return parts, nil
+}
+
+// addTenantGuard adds the rules that hold tenants off Portcullis, each object in a
+// file of its own.
+func addTenantGuard(files map[string][]byte) error {
+	names := []string{"policies", "namespace", "labels"}
+	parts, err := exportVAP(1+2*len(names), "--guard")
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		for j, kind := range []string{"validatingadmissionpolicy", "validatingadmissionpolicybinding"} {
+			file := fmt.Sprintf("components/tenant-guard/%d-%s-%s.yaml", 10+2*i+j, kind, name)
+			files[file] = append([]byte("# Written by portcullis export vap --guard.\n"), parts[1+2*i+j]...)
+		}
+	}
+	return nil
 }
 
 // addFallback adds the preset baseline as the API server enforces it itself, each
 // object in a file of its own.
 func addFallback(files map[string][]byte) error {
-	root, err := Root()
+	parts, err := exportVAP(3, "--preset", "baseline")
 	if err != nil {
 		return err
-	}
-	export := exec.Command("go", "run", "./cmd/portcullis", "export", "vap", "--preset", "baseline")
-	export.Dir = root
-	output, err := export.Output()
-	if err != nil {
-		return fmt.Errorf("exporting the preset baseline: %w", err)
-	}
-	parts := bytes.Split(output, []byte("---\n"))
-	if len(parts) != 3 {
-		return fmt.Errorf("exporting the preset baseline: got %d parts, want comments, a policy and a binding", len(parts))
 	}
 	const folder = "components/native-fallback/"
 	files[folder+"10-validatingadmissionpolicy.yaml"] = append(parts[0], parts[1]...)

@@ -140,11 +140,14 @@ func (c *cluster) meetsRestricted(t *testing.T) {
 func (c *cluster) wantGone(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
 	for _, object := range objects {
-		found := object.DeepCopy()
-		err := c.client.Get(t.Context(), client.ObjectKeyFromObject(object), found)
-		if !apierrors.IsNotFound(err) && !isNoMatch(err) {
-			t.Errorf("%s %s is still there (%v)", object.GetKind(), object.GetName(), err)
-		}
+		// A configuration that a replica has put back meanwhile is left to the garbage collector.
+		suite.Eventually(t, 30*time.Second, func() error {
+			err := c.client.Get(t.Context(), client.ObjectKeyFromObject(object), object.DeepCopy())
+			if !apierrors.IsNotFound(err) && !isNoMatch(err) {
+				return fmt.Errorf("%s %s is still there (%w)", object.GetKind(), object.GetName(), err)
+			}
+			return nil
+		})
 	}
 }
 

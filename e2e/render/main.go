@@ -23,10 +23,21 @@ func run() error {
 		return err
 	}
 	manifests := filepath.Join(root, "manifests")
+	revised, err := harness.Revised(manifests)
+	if err != nil {
+		return err
+	}
+	if err := write(manifests, revised); err != nil { // the rest is made of these too
+		return err
+	}
 	files, err := harness.Generated(manifests)
 	if err != nil {
 		return err
 	}
+	return write(manifests, files)
+}
+
+func write(manifests string, files map[string][]byte) error {
 	for name, data := range files {
 		path := filepath.Join(manifests, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

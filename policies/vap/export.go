@@ -170,6 +170,9 @@ func (e *exporter) leftOut() {
 	if spec.ExistingViolations == policies.ExistingViolationsAllow && len(e.out.Policies) > 0 {
 		e.left("spec.existingViolations: an update that changes what runs is judged in full, so that what was there before is refused too")
 	}
+	if spec.BreakGlass != nil && len(e.out.Policies) > 0 {
+		e.left("spec.breakGlass: nobody passes by the annotation what the API server itself refuses, not even while the webhook is there")
+	}
 	slices.Sort(e.out.Left)
 }
 

@@ -1,0 +1,125 @@
+package policies
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+func breakGlassCases() []validationCase {
+	spec := func(glass string) string { return "{mutate: {digests: {}}, breakGlass: " + glass + "}" }
+	const anybodys = "spec.breakGlass.groups: names a group that anybody is in; name one of people who are on call"
+	return []validationCase{
+		{name: "break-glass", spec: spec(`{groups: [oncall, "system:masters", "https://idp.example.com/g#1"], maxDuration: 24h}`)},
+		{name: "break-glass by default", spec: spec(`{groups: [oncall]}`)},
+		{name: "break-glass for nobody", spec: spec(`{groups: []}`), want: []string{"spec.breakGlass.groups: is empty; name the groups whose members may pass"}},
+		{name: "break-glass for everybody", spec: spec(`{groups: [oncall, "system:authenticated"]}`), want: []string{anybodys}},
+		{name: "break-glass for every account", spec: spec(`{groups: ["system:serviceaccounts"]}`), want: []string{anybodys}},
+		{
+			name: "break-glass by pattern and twice", spec: spec(`{groups: ["on-*", "", oncall, oncall]}`),
+			want: []string{
+				`spec.breakGlass.groups[0]: "on-*" is not the name of a group; write it as the API server knows it`,
+				`spec.breakGlass.groups[1]: "" is not the name of a group; write it as the API server knows it`,
+				`spec.breakGlass.groups[3]: "oncall" is listed twice`,
+			},
+		},
+		{name: "break-glass for ever", spec: spec(`{groups: [oncall], maxDuration: 720h}`), want: []string{"spec.breakGlass.maxDuration: is longer than 24h; make an exception for what lasts"}},
+		{name: "break-glass just too long", spec: spec(`{groups: [oncall], maxDuration: 24h0m1s}`), want: []string{"spec.breakGlass.maxDuration: is longer than 24h; make an exception for what lasts"}},
+		{name: "break-glass never", spec: spec(`{groups: [oncall], maxDuration: 0s}`), want: []string{"spec.breakGlass.maxDuration: lets nobody pass; leave spec.breakGlass out instead"}},
+		{
+			name: "all that is wrong with break-glass", spec: spec(`{groups: ["a b"], maxDuration: 1500ms}`),
+			want: []string{
+				`spec.breakGlass.groups[0]: "a b" is not the name of a group; write it as the API server knows it`,
+				"spec.breakGlass.maxDuration: has parts of a second; write whole seconds",
+			},
+		},
+	}
+}
+
+// TestBreakGlassWords requires that the API server refuses with the words of Validate
+// what both know of.
+func TestBreakGlassWords(t *testing.T) {
+	server := newAPIServer(t)
+	for glass, want := range map[string]string{
+		`{"groups": ["system:authenticated"]}`:            "names a group that anybody is in; name one of people who are on call",
+		`{"groups": ["oncall"], "maxDuration": "25h"}`:    "is longer than 24h; make an exception for what lasts",
+		`{"groups": ["oncall"], "maxDuration": "0h0m0s"}`: "lets nobody pass; leave spec.breakGlass out instead",
+	} {
+		object := map[string]any{}
+		if err := yaml.Unmarshal([]byte(head("p")+"spec: {mutate: {digests: {}}, breakGlass: "+glass+"}"), &object); err != nil {
+			t.Fatal(err)
+		}
+		if errs := server.admit(t, object); len(errs) != 1 || !strings.Contains(errs[0].Error(), want) {
+			t.Errorf("API server: %s: got %v, want one that says %q", glass, errs, want)
+		}
+		if _, err := Load([]byte(head("p")+"spec: {mutate: {digests: {}}, breakGlass: "+glass+"}"), "p.yaml"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Load: %s: got %v, want one that says %q", glass, err, want)
+		}
+	}
+}
+
+func TestReasonProblem(t *testing.T) {
+	const advice = "; write one of 10 to 200 characters, such as a ticket and what is being repaired"
+	const instead = "; write 10 to 200 characters, such as a ticket and what is being repaired"
+	for reason, want := range map[string]string{
+		"":                                 "gives no reason" + advice,
+		" \t\n          ":                  "gives no reason" + advice,
+		"urgent":                           `"urgent" is too short for a reason` + instead,
+		"  urgent        ":                 `"  urgent        " is too short for a reason` + instead,
+		"INC-4711: x":                      "",
+		strings.Repeat("ü", 200):           "",
+		strings.Repeat("ü", 201):           "is too long for a reason" + instead,
+		strings.Repeat("x", 20) + "\xff":   "is too long for a reason" + instead,
+		"\x1b[31mred is the colour\x1b[0m": "",
+	} {
+		if got := ReasonProblem(reason); got != want {
+			t.Errorf("%q: got %q, want %q", reason, got, want)
+		}
+	}
+}
+
+// TestBrokenGlass has uses come and go.
+func TestBrokenGlass(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 5e8, time.UTC)
+	settings := &CompiledBreakGlass{Groups: []string{"oncall"}, MaxDuration: time.Hour}
+	var list []BrokenGlass
+	var ok bool
+	for i := range MaxBrokenGlass {
+		if list, ok = AddBrokenGlass(list, settings.NewBrokenGlass("shop", "ann", fmt.Sprintf("reason %02d", i), now.Add(time.Duration(i)*time.Minute)), now); !ok {
+			t.Fatalf("use %d: got no room, want some", i)
+		}
+	}
+	first := list[0]
+	if want := metav1.NewTime(now.Truncate(time.Second).Add(time.Hour)); !first.Until.Equal(&want) {
+		t.Errorf("got until %s, want %s", first.Until, want)
+	}
+	another := settings.NewBrokenGlass("shop", "ann", "one more", now)
+	if _, ok := AddBrokenGlass(list, another, now.Add(59*time.Minute)); ok {
+		t.Error("all are open: got room for another, want none")
+	}
+	later, ok := AddBrokenGlass(list, another, now.Add(61*time.Minute))
+	if !ok || len(later) != MaxBrokenGlass || FindBrokenGlass(later, "shop", "reason 00") != nil || FindBrokenGlass(later, "shop", "reason 01") == nil {
+		t.Errorf("one has ended: got %v, %d uses, want the others and the new one", ok, len(later))
+	}
+	if diff := cmp.Diff(first, list[0]); diff != "" {
+		t.Errorf("the list was changed (-before +after):\n%s", diff)
+	}
+	for _, place := range [][2]string{{"shop", "reason 0"}, {"shops", "reason 00"}, {"", "reason 00"}} {
+		if g := FindBrokenGlass(list, place[0], place[1]); g != nil {
+			t.Errorf("%v: got the use %v, want none", place, g)
+		}
+	}
+	stricter := &CompiledBreakGlass{MaxDuration: time.Minute}
+	if got, want := first.Ends(stricter), first.Since.Add(time.Minute); !got.Equal(want) {
+		t.Errorf("a policy that has become stricter: got the end %s, want %s", got, want)
+	}
+	laxer := &CompiledBreakGlass{MaxDuration: 24 * time.Hour}
+	if got := first.Ends(laxer); !got.Equal(first.Until.Time) {
+		t.Errorf("a policy that has become laxer: got the end %s, want %s", got, first.Until)
+	}
+}
