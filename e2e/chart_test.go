@@ -20,11 +20,18 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
+	"github.com/portcullis-dev/portcullis/image"
 )
 
 // helm builds the pinned Helm, the one of the suite on kind, and returns a function
 // that renders the chart.
 func helm(t *testing.T) func(namespace, values string) ([]*unstructured.Unstructured, error) {
+	t.Helper()
+	return helmOf(t, findHelm(t), filepath.Join(manifests, "chart"))
+}
+
+// findHelm builds Helm and returns where it is.
+func findHelm(t *testing.T) string {
 	t.Helper()
 	// Prints where the program is, which stays in the build cache.
 	find := exec.CommandContext(t.Context(), "go", "tool", "-n", "helm")
@@ -33,10 +40,14 @@ func helm(t *testing.T) func(namespace, values string) ([]*unstructured.Unstruct
 	if err != nil {
 		t.Fatalf("building helm: %v", err)
 	}
-	program := strings.TrimSpace(string(output))
+	return strings.TrimSpace(string(output))
+}
+
+// helmOf returns a function that renders a chart, a folder or a package.
+func helmOf(t *testing.T, program, chart string) func(namespace, values string) ([]*unstructured.Unstructured, error) {
 	return func(namespace, values string) ([]*unstructured.Unstructured, error) {
 		var stdout, stderr bytes.Buffer
-		template := exec.CommandContext(t.Context(), program, "template", "portcullis", filepath.Join(manifests, "chart"),
+		template := exec.CommandContext(t.Context(), program, "template", "portcullis", chart,
 			"--namespace", namespace, "--kube-version", "1.34", "--values", "-")
 		template.Stdin, template.Stdout, template.Stderr = strings.NewReader(values), &stdout, &stderr
 		if err := template.Run(); err != nil {
@@ -209,6 +220,34 @@ tolerations: [{key: dedicated, operator: Exists}]
 	}
 }
 
+// TestChartVersion holds that a chart packed with a version names it, unless the
+// values name another.
+func TestChartVersion(t *testing.T) {
+	program, folder := findHelm(t), t.TempDir()
+	pack := exec.CommandContext(t.Context(), program, "package", "--app-version", "v1.2.3", "--destination", folder, filepath.Join(manifests, "chart"))
+	if output, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	packed, err := filepath.Glob(filepath.Join(folder, "*.tgz"))
+	if err != nil || len(packed) != 1 {
+		t.Fatalf("got packages %v (%v), want one", packed, err)
+	}
+	template := helmOf(t, program, packed[0])
+	for values, want := range map[string]string{
+		"{}":                     "ghcr.io/portcullis-dev/portcullis:v1.2.3",
+		"{image: {tag: v1.2.4}}": "ghcr.io/portcullis-dev/portcullis:v1.2.4",
+	} {
+		rendered, err := template(harness.SystemNamespace, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deployment := byIdentity(rendered)["Deployment portcullis-system/portcullis"]
+		if got := at(deployment, "spec", "template", "spec", "containers", 0, "image"); got != want {
+			t.Errorf("values %s: got image %v, want %s", values, got, want)
+		}
+	}
+}
+
 // at follows keys and indexes; nil is where one leads nowhere.
 func at(value any, path ...any) any {
 	for _, step := range path {
@@ -232,25 +271,67 @@ func at(value any, path ...any) any {
 func TestChartRefuses(t *testing.T) {
 	template := helm(t)
 	for values, want := range map[string]string{
-		"{replica: 3}":                                         "additional properties 'replica' not allowed",
-		"{replicas: 0}":                                        "at '/replicas': minimum: got 0, want 1",
-		"{certificates: {mode: vault}}":                        "at '/certificates/mode': value must be one of 'self-signed', 'cert-manager'",
-		"{certificates: {lifetime: 90d}}":                      "at '/certificates/lifetime': '90d' does not match pattern",
-		"{webhook: {failurePolicy: {validate: Maybe}}}":        "at '/webhook/failurePolicy/validate': value must be one of 'Fail', 'Ignore'",
-		"{webhook: {timeoutSeconds: 30}}":                      "at '/webhook/timeoutSeconds': maximum: got 30, want 10",
-		`{webhook: {excludeNamespaces: ["team-*"]}}`:           "at '/webhook/excludeNamespaces/0': 'team-*' does not match pattern",
-		"{image: {digest: latest}}":                            "at '/image/digest': 'latest' does not match pattern",
-		"{preset: strict}":                                     "at '/preset': value must be one of 'audit', 'baseline', 'restricted', 'none'",
-		"{registries: {kind: RegistryConfig}}":                 "at '/registries': additional properties 'kind' not allowed",
-		"{monitoring: {enabled: true}}":                        "at '/monitoring': got object, want boolean",
-		"{memory: {limit: lots}}":                              "at '/memory/limit': 'lots' does not match pattern",
-		"{log: {level: verbose}}":                              "at '/log/level': value must be one of 'debug', 'info', 'warn', 'error'",
-		"{podAnnotations: {team: {name: shop}}}":               "at '/podAnnotations/team': got object, want string",
-		`{registries: {mirrors: [{from: docker.io}]}}`:         "at '/registries/mirrors/0': missing property 'to'",
-		`{registries: {mirrors: [{from: docker.io, to: []}]}}`: "at '/registries/mirrors/0/to': minItems: got 0, want 1",
+		"{replica: 3}":                                                          "additional properties 'replica' not allowed",
+		"{replicas: 0}":                                                         "at '/replicas': minimum: got 0, want 1",
+		"{certificates: {mode: vault}}":                                         "at '/certificates/mode': value must be one of 'self-signed', 'cert-manager'",
+		"{certificates: {lifetime: 90d}}":                                       "at '/certificates/lifetime': '90d' does not match pattern",
+		"{webhook: {failurePolicy: {validate: Maybe}}}":                         "at '/webhook/failurePolicy/validate': value must be one of 'Fail', 'Ignore'",
+		"{webhook: {timeoutSeconds: 30}}":                                       "at '/webhook/timeoutSeconds': maximum: got 30, want 10",
+		`{webhook: {excludeNamespaces: ["team-*"]}}`:                            "at '/webhook/excludeNamespaces/0': 'team-*' does not match pattern",
+		"{image: {digest: latest}}":                                             "at '/image/digest': 'latest' does not match pattern",
+		"{preset: strict}":                                                      "at '/preset': value must be one of 'audit', 'baseline', 'restricted', 'none'",
+		"{registries: {kind: RegistryConfig}}":                                  "at '/registries': additional properties 'kind' not allowed",
+		"{monitoring: {enabled: true}}":                                         "at '/monitoring': got object, want boolean",
+		"{memory: {limit: lots}}":                                               "at '/memory/limit': 'lots' does not match pattern",
+		"{memory: {soft: 0MiB}}":                                                "at '/memory/soft': '0MiB' does not match pattern",
+		"{memory: {limit: 128Mi}}":                                              "memory.soft is 224MiB and memory.limit 128Mi: the kernel would end Portcullis before the collector works harder. Write at most seven eighths of the limit, 112MiB",
+		"{memory: {soft: 2GiB, limit: 1Gi}}":                                    "memory.soft is 2GiB and memory.limit 1Gi: ",
+		"{memory: {request: 1Gi}}":                                              "memory.request is 1Gi and memory.limit 256Mi: no pod may request more than its limit",
+		"{registries: {tagTTL: 30}}":                                            "at '/registries/tagTTL': got number, want string",
+		"{registries: {tagTTL: 1d}}":                                            "at '/registries/tagTTL': '1d' does not match pattern",
+		`{registries: {timeout: "3"}}`:                                          "at '/registries/timeout': '3' does not match pattern",
+		"{registries: {maxStale: soon}}":                                        "at '/registries/maxStale': 'soon' does not match pattern",
+		"{registries: {allow: {cidrs: [10.0.0.0]}}}":                            "at '/registries/allow/cidrs/0': '10.0.0.0' does not match pattern",
+		"{registries: {allow: {cidrs: [10.0.0.256/24]}}}":                       "at '/registries/allow/cidrs/0': '10.0.0.256/24' does not match pattern",
+		"{registries: {allow: {cidrs: [0.0.0.0/0]}}}":                           "at '/registries/allow/cidrs/0': '0.0.0.0/0' does not match pattern",
+		`{registries: {allow: {cidrs: ["fd12::/129"]}}}`:                        "at '/registries/allow/cidrs/0': 'fd12::/129' does not match pattern",
+		`{registries: {allow: {hosts: ["https://r.example"]}}}`:                 "at '/registries/allow/hosts/0': 'https://r.example' does not match pattern",
+		`{registries: {insecure: ["*.example"]}}`:                               "at '/registries/insecure/0': '*.example' does not match pattern",
+		`{registries: {mirrors: [{from: docker.io, to: ["m.example/UPPER"]}]}}`: "at '/registries/mirrors/0/to/0': 'm.example/UPPER' does not match pattern",
+		`{image: {tag: "v1:2"}}`:                                                "at '/image/tag': 'v1:2' does not match pattern",
+		"{log: {level: verbose}}":                                               "at '/log/level': value must be one of 'debug', 'info', 'warn', 'error'",
+		"{podAnnotations: {team: {name: shop}}}":                                "at '/podAnnotations/team': got object, want string",
+		`{registries: {mirrors: [{from: docker.io}]}}`:                          "at '/registries/mirrors/0': missing property 'to'",
+		`{registries: {mirrors: [{from: docker.io, to: []}]}}`:                  "at '/registries/mirrors/0/to': minItems: got 0, want 1",
 	} {
 		if _, err := template(harness.SystemNamespace, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("values %s: got %v, want a refusal that says %q", values, err, want)
+		}
+	}
+}
+
+// TestChartAccepts holds that the schema refuses nothing that `portcullis serve`
+// takes, and that memory may be as large as its limit.
+func TestChartAccepts(t *testing.T) {
+	template := helm(t)
+	for _, values := range []string{
+		`{registries: {allow: {hosts: ["r.example:443", "[fd12::1]:5000", localhost], cidrs: [10.20.0.0/16, 192.168.7.1/32, "fd12::/32", "::1/128"]}}}`,
+		`{registries: {insecure: ["localhost:5000", "10.1.2.3:5000"], mirrors: [{from: docker.io/library, to: [mirror.example/docker.io/library, "10.1.2.3:5000"]}]}}`,
+		"{registries: {timeout: 1.5s, tagTTL: 1h30m, maxStale: 0s}}",
+		"{memory: {request: 1Gi, limit: 1Gi, soft: 1024MiB}}",
+		"{image: {tag: v1.2.3}}",
+	} {
+		rendered, err := template(harness.SystemNamespace, values)
+		if err != nil {
+			t.Errorf("values %s: %v", values, err)
+			continue
+		}
+		config, found := at(byIdentity(rendered)["ConfigMap portcullis-system/portcullis-registries"], "data", "registries.yaml").(string)
+		if !found {
+			continue
+		}
+		if _, err := image.LoadConfig([]byte(config), "registries.yaml"); err != nil {
+			t.Errorf("values %s: serve refuses them: %v", values, err)
 		}
 	}
 }

@@ -1,7 +1,10 @@
 package e2e_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -110,6 +113,53 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("docs/operations.md does not say what to do about %s", alert.Alert)
 		}
 	}
+}
+
+// TestExpressions has Prometheus' own parser read what alerts and dashboard ask.
+func TestExpressions(t *testing.T) {
+	expression := regexp.MustCompile(`(?m)^\s*(?:expr: |"expr": )(.*?),?$`)
+	var expressions []string
+	for _, path := range []string{"monitoring/12-prometheusrule.yaml", "dashboard/10-configmap.yaml"} {
+		data, err := os.ReadFile(filepath.Join(manifests, "components", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := expression.FindAllSubmatch(data, -1)
+		if len(found) != strings.Count(string(data), "expr") {
+			t.Errorf("%s: got %d expressions, want %d", path, len(found), strings.Count(string(data), "expr"))
+		}
+		for _, match := range found {
+			text := string(match[1])
+			if text[0] == '"' { // of the dashboard's JSON
+				if err := json.Unmarshal(match[1], &text); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expressions = append(expressions, strings.ReplaceAll(text, "$__rate_interval", "5m"))
+		}
+	}
+	if got := problems(t, []string{"sum(up", "up"}); len(got) != 1 {
+		t.Fatalf("got %q for one expression with a mistake: the test proves nothing", got)
+	}
+	for _, problem := range problems(t, expressions) {
+		t.Error(problem)
+	}
+}
+
+// problems are what Prometheus says of expressions.
+func problems(t *testing.T, expressions []string) []string {
+	t.Helper()
+	input, err := json.Marshal(expressions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := exec.CommandContext(t.Context(), "go", "run", ".")
+	check.Dir, check.Stdin, check.Stderr = "prometheus", bytes.NewReader(input), os.Stderr
+	output, err := check.Output()
+	if err != nil {
+		t.Fatalf("running e2e/prometheus: %v", err)
+	}
+	return slices.Collect(strings.Lines(string(output)))
 }
 
 // TestDashboard holds that the dashboard is one.

@@ -10,12 +10,63 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/portcullis-dev/portcullis/e2e/suite"
 )
+
+// TestKubectl holds what somebody at a terminal gets: what he typed, pinned, and a
+// refusal that says what to write instead.
+func TestKubectl(t *testing.T) {
+	c := standing(t)
+	namespace := c.namespace(t, "load", nil) // pinned and baseline
+	pinned := inTest(webImage) + "@" + c.registry.digest(t, webImage)
+	c.kubectl(t, "--namespace", namespace, "run", "web", "--image", inTest(webImage))
+	got := c.kubectl(t, "--namespace", namespace, "get", "pod/web", "--output", "jsonpath={.spec.containers[0].image}")
+	if got != pinned {
+		t.Errorf("image of the pod: got %q, want %q", got, pinned)
+	}
+	c.kubectl(t, "--namespace", namespace, "create", "deployment", "web", "--image", inTest(webImage))
+	c.wantPinnedDeployment(t, namespace, "web")
+	c.kubectl(t, "--namespace", namespace, "wait", "--for", "condition=Ready", "pod/web", "--timeout", podTimeout.String())
+	c.kubectl(t, "--namespace", namespace, "rollout", "status", "deployment/web", "--timeout", podTimeout.String())
+	_, err := c.tryKubectl(t.Context(), "--namespace", namespace, "run", "bad", "--image", inTest(webImage), "--overrides", `{"spec": {"hostNetwork": true}}`)
+	wantRefusal(t, err, "load: podSecurity/hostNamespaces: spec.hostNetwork is true")
+	wantRefusal(t, err, "Fix: ")
+}
+
+// TestClientGo holds what a program gets by the typed client: the pinned object in the
+// answer, and a refusal that it can tell from a failure.
+func TestClientGo(t *testing.T) {
+	c := standing(t)
+	namespace := c.namespace(t, "load", nil)
+	pinned := inTest(webImage) + "@" + c.registry.digest(t, webImage)
+	pod, err := c.clientset.CoreV1().Pods(namespace).Create(t.Context(), newPod(namespace, "web", webImage), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployment := suite.Deployment.New(namespace, "web", spec(webImage)).(*appsv1.Deployment)
+	deployment, err = c.clientset.AppsV1().Deployments(namespace).Create(t.Context(), deployment, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{"Pod": pod.Spec.Containers[0].Image, "Deployment": deployment.Spec.Template.Spec.Containers[0].Image} {
+		if got != pinned {
+			t.Errorf("image of the %s: got %q, want %q", name, got, pinned)
+		}
+	}
+	bad := newPod(namespace, "bad", webImage)
+	bad.Spec.HostNetwork = true
+	_, err = c.clientset.CoreV1().Pods(namespace).Create(t.Context(), bad, metav1.CreateOptions{})
+	if !apierrors.IsForbidden(err) {
+		t.Errorf("got %v, want an error of the reason Forbidden", err)
+	}
+	wantRefusal(t, err, "load: podSecurity/hostNamespaces: spec.hostNetwork is true")
+}
 
 // TestHelm installs a chart of somebody's, whose image has a tag, upgrades the
 // release to the unchanged chart, and to values that are refused.
@@ -28,7 +79,7 @@ func TestHelm(t *testing.T) {
 		return command{args: args}.run(t.Context())
 	}
 	for _, step := range []string{"install", "upgrade"} {
-		if output, err := run(step, "web", "testdata/chart", "--wait", "--timeout", "120s"); err != nil {
+		if output, err := run(step, "web", "testdata/chart", "--wait", "--timeout", podTimeout.String()); err != nil {
 			t.Fatalf("%v\n%s", err, output)
 		}
 		c.wantPinnedDeployment(t, namespace, "web")
@@ -53,7 +104,7 @@ func TestKustomize(t *testing.T) {
 		}
 		c.wantPinnedDeployment(t, namespace, "web")
 	}
-	c.kubectl(t, "--namespace", namespace, "rollout", "status", "deployment/web", "--timeout", "120s")
+	c.kubectl(t, "--namespace", namespace, "rollout", "status", "deployment/web", "--timeout", podTimeout.String())
 	if sets := c.kubectl(t, "--namespace", namespace, "get", "replicasets", "--output", "name"); len(strings.Fields(sets)) != 1 {
 		t.Errorf("got ReplicaSets %s, want one: applying again has changed the template", sets)
 	}

@@ -28,9 +28,6 @@ import (
 const (
 	// imageVariable names the image under test, as Docker knows it.
 	imageVariable = "IMAGE"
-	// previousVariable names the image that is upgraded from. Not set: one of the
-	// same program, with another digest.
-	previousVariable = "PREVIOUS_IMAGE"
 	// nodeImageVariable names the image of the nodes. Not set: kind's own.
 	nodeImageVariable = "KIND_NODE_IMAGE"
 	// nodesVariable is the number of nodes, 1 if it is not set.
@@ -51,6 +48,7 @@ type cluster struct {
 	client     client.Client
 	clientset  kubernetes.Interface
 	registry   *registry
+	previous   *previous
 	// root is the folder of the module.
 	root string
 	keep bool
@@ -93,6 +91,10 @@ func (c *cluster) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	built[previousImage] = clusterName + ":previous"
+	if c.previous, err = buildPrevious(ctx, c.root, c.dir, built[previousImage]); err != nil {
+		return err
+	}
 	if err := c.createNodes(ctx); err != nil {
 		return err
 	}
@@ -131,8 +133,10 @@ func (c *cluster) createNodes(ctx context.Context) error {
 			return err
 		}
 		c.nodes = nodes
-		for _, node := range nodes { // the image under test is another by now, of the same name
-			_, _ = command{args: []string{"docker", "exec", node, "crictl", "rmi", ownRegistry + "/" + ownImage}}.run(ctx)
+		for _, node := range nodes { // the images under test are others by now, of the same name
+			for _, image := range []string{ownImage, previousImage} {
+				_, _ = command{args: []string{"docker", "exec", node, "crictl", "rmi", ownRegistry + "/" + image}}.run(ctx)
+			}
 		}
 		return c.connect()
 	}

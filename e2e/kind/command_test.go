@@ -29,7 +29,7 @@ type command struct {
 const buildTimeout = 15 * time.Minute
 
 // commandTimeout is for a machine on which something else compiles.
-const commandTimeout = 4 * time.Minute
+const commandTimeout = 5 * time.Minute
 
 // run returns all that the command wrote. The error has it too.
 func (c command) run(ctx context.Context) (string, error) {

@@ -41,13 +41,7 @@ func inTest(target string) string { return testRegistry + "/" + target }
 // buildImages builds the test images with Docker. The result has the images of
 // Docker by their names in the registry.
 func buildImages(ctx context.Context, root, dir string) (map[string]string, error) {
-	built := map[string]string{ownImage: os.Getenv(imageVariable), previousImage: os.Getenv(previousVariable)}
-	if built[previousImage] == "" {
-		built[previousImage] = clusterName + ":previous"
-		if err := relabel(ctx, built[ownImage], built[previousImage]); err != nil {
-			return nil, err
-		}
-	}
+	built := map[string]string{ownImage: os.Getenv(imageVariable)}
 	folder := filepath.Join(dir, "images")
 	if err := os.CopyFS(folder, os.DirFS(filepath.Join(root, "e2e", "kind", "images"))); err != nil {
 		return nil, fmt.Errorf("copying the images' files: %w", err)

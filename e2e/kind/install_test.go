@@ -113,7 +113,7 @@ func overlays(t *testing.T, root string) []string {
 func (c *cluster) works(t *testing.T) {
 	t.Helper()
 	namespace := c.namespace(t, "restricted", nil)
-	suite.Eventually(t, 15*time.Second, func() error {
+	suite.Eventually(t, 30*time.Second, func() error {
 		return c.client.Create(t.Context(), privileged(newPod(namespace, "anything-goes", webImage)), client.DryRunAll)
 	})
 	c.applyPolicies(t, "testdata/policies.yaml")
@@ -156,13 +156,14 @@ func isNoMatch(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "no matches for kind") || strings.Contains(err.Error(), "could not find the requested resource"))
 }
 
-// wantUsable requires that a cluster without Portcullis takes any pod.
+// wantUsable requires that a cluster without Portcullis takes any pod, once the API
+// server has heard that the registration is gone.
 func (c *cluster) wantUsable(t *testing.T) {
 	t.Helper()
 	namespace := c.namespace(t, "restricted", nil)
-	if err := c.client.Create(t.Context(), privileged(newPod(namespace, "free", webImage)), client.DryRunAll); err != nil {
-		t.Errorf("creating a pod without Portcullis: %v", err)
-	}
+	suite.Eventually(t, 10*time.Second, func() error {
+		return c.client.Create(t.Context(), privileged(newPod(namespace, "free", webImage)), client.DryRunAll)
+	})
 }
 
 // TestUninstallInAnyOrder deletes the objects of an installation one by one, in other

@@ -11,18 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
-	// loadRate is the number of pods that a load creates in a second, at most.
+	// loadRate is the number of pods that a load creates in a second.
 	loadRate = 100
 	// loadInFlight bounds the creations that wait for an answer: a machine that
 	// cannot keep up gets a slower load, and not a growing queue, in which
 	// everything would end with a timeout.
-	loadInFlight = 20
+	loadInFlight = 40
+	// loadDebt is how far a load may fall behind its pace and still catch up: a pause
+	// of the machine, during which nothing was sent, is not forgiven.
+	loadDebt = 5 * time.Second
 	// loadMinimum is the rate below which a load says nothing, for machines that have
 	// other work.
 	loadMinimum = 50
@@ -41,10 +45,15 @@ type load struct {
 	cancel    context.CancelFunc
 	done      chan struct{}
 	begin     time.Time
+	// before is what the API server had counted when the load began.
+	before admissionCounts
+	// rate is how many were answered in a second, once the load has been stopped.
+	rate float64
 
 	mu       sync.Mutex
 	slowest  time.Duration
 	answered int
+	refused  int // of those that had to be
 	problems []problem
 }
 
@@ -62,9 +71,10 @@ func (c *cluster) startLoad(t *testing.T) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	l := &load{
-		cluster: c, namespace: c.namespace(t, "load", nil), cancel: cancel, done: make(chan struct{}), begin: time.Now(),
-		want: inTest(webImage) + "@" + c.registry.digest(t, webImage),
+		cluster: c, namespace: c.namespace(t, "load", nil), cancel: cancel, done: make(chan struct{}),
+		want: inTest(webImage) + "@" + c.registry.digest(t, webImage), before: c.admissionCounts(t),
 	}
+	l.begin = time.Now()
 	go l.run(ctx)
 	t.Cleanup(func() {
 		cancel()
@@ -78,13 +88,16 @@ func (l *load) run(ctx context.Context) {
 	var requests sync.WaitGroup
 	defer requests.Wait()
 	slots := make(chan struct{}, loadInFlight)
-	ticker := time.NewTicker(time.Second / loadRate)
-	defer ticker.Stop()
+	due := l.begin
 	for number := 0; ; number++ {
+		due = due.Add(time.Second / loadRate)
+		if oldest := time.Now().Add(-loadDebt); due.Before(oldest) {
+			due = oldest
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(time.Until(due)):
 		}
 		slots <- struct{}{}
 		requests.Go(func() {
@@ -112,7 +125,7 @@ func (l *load) create(number int) {
 	defer cancel()
 	begin := time.Now()
 	err := l.cluster.client.Create(ctx, pod, options...)
-	l.record(begin, l.judge(pod, bad, err))
+	l.record(begin, bad, l.judge(pod, bad, err))
 }
 
 func (l *load) judge(pod *corev1.Pod, bad bool, err error) *problem {
@@ -131,14 +144,17 @@ func (l *load) judge(pod *corev1.Pod, bad bool, err error) *problem {
 	return nil
 }
 
-func (l *load) record(begin time.Time, p *problem) {
+func (l *load) record(begin time.Time, bad bool, p *problem) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.answered++
 	l.slowest = max(l.slowest, time.Since(begin))
-	if p != nil {
+	switch {
+	case p != nil:
 		p.at = begin
 		l.problems = append(l.problems, *p)
+	case bad:
+		l.refused++
 	}
 }
 
@@ -151,20 +167,25 @@ func (l *load) stop(t *testing.T) []problem {
 	elapsed := time.Since(l.begin)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rate := float64(l.answered) / elapsed.Seconds()
-	t.Logf("%d creations in %.0f s, %.0f a second, the slowest took %s; %d problems",
-		l.answered, elapsed.Seconds(), rate, l.slowest.Round(time.Millisecond), len(l.problems))
-	if rate < loadMinimum {
-		t.Errorf("got %.0f creations a second, want %d and at least %d: this machine is too busy for the test to prove anything", rate, loadRate, loadMinimum)
+	l.rate = float64(l.answered) / elapsed.Seconds()
+	t.Logf("%d creations in %.0f s, %.1f a second, the slowest took %s; %d problems; the API server counts %+v",
+		l.answered, elapsed.Seconds(), l.rate, l.slowest.Round(time.Millisecond), len(l.problems), l.cluster.admissionCounts(t).minus(l.before))
+	if l.rate < loadMinimum {
+		t.Errorf("got %.1f creations a second, want %d and at least %d: this machine is too busy for the test to prove anything", l.rate, loadRate, loadMinimum)
 	}
 	slices.SortFunc(l.problems, func(a, b problem) int { return a.at.Compare(b.at) })
 	return l.problems
 }
 
-// stopUnharmed ends the load, of which nothing may have gone wrong.
+// stopUnharmed ends the load, of which nothing may have gone wrong: neither for who
+// created pods, nor by the API server's own account.
 func (l *load) stopUnharmed(t *testing.T) {
 	t.Helper()
 	report(t, l.stop(t), l.begin)
+	want := admissionCounts{Refused: l.refused}
+	if diff := cmp.Diff(want, l.cluster.admissionCounts(t).minus(l.before)); diff != "" {
+		t.Errorf("what the API server has counted of our webhooks (-want +got):\n%s", diff)
+	}
 }
 
 // report makes errors of problems: the first ones, and how many there are.

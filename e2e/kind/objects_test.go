@@ -19,7 +19,7 @@ import (
 
 // podTimeout is for a pod to be scheduled, its image to be pulled and its probes to
 // succeed, on a busy machine.
-const podTimeout = 2 * time.Minute
+const podTimeout = 4 * time.Minute
 
 // kubectl runs kubectl, which has to succeed.
 func (c *cluster) kubectl(t testing.TB, args ...string) string {
@@ -54,7 +54,7 @@ func (c *cluster) namedNamespace(t testing.TB, name string, labels map[string]st
 		t.Fatalf("creating namespace %s: %v", name, err)
 	}
 	c.deleteAfter(t, object)
-	suite.Eventually(t, 30*time.Second, func() error { // its controller makes it, and pods need it
+	suite.Eventually(t, time.Minute, func() error { // its controller makes it, and pods need it
 		_, err := c.clientset.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
 		return err
 	})

@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -31,12 +32,21 @@ const (
 // installation is a kustomization of ours, changed as an admin changes it: by a
 // kustomization around it.
 type installation struct {
+	// root is the folder of another revision. Empty: the one under test.
+	root string
 	// manifests is the folder, from that of the module. Empty: base.
 	manifests string
+	// components are folders of manifests/components.
+	components []string
 	// tag of the image. Empty: the one in the manifests.
 	tag string
 	// patches are added to the kustomization, each in YAML.
 	patches []string
+}
+
+// name tells installations apart that have other objects.
+func (i installation) name() string {
+	return strings.Join(append([]string{i.manifests}, i.components...), "+")
 }
 
 // standard is what tests find unless they ask for something else.
@@ -50,7 +60,7 @@ func (c *cluster) install(t testing.TB, i installation) {
 		i.manifests = base
 	}
 	dir := c.write(t, i)
-	if c.installedManifests(t) != i.manifests {
+	if c.installedManifests(t) != i.name() {
 		c.uninstall(t)
 	}
 	c.kubectl(t, "apply", "--kustomize", dir)
@@ -80,7 +90,7 @@ func standing(t *testing.T) *cluster {
 // `kubectl rollout status` says that they are there.
 func (c *cluster) applyPolicies(t testing.TB, file string) {
 	t.Helper()
-	suite.Eventually(t, 15*time.Second, func() error {
+	suite.Eventually(t, 30*time.Second, func() error {
 		_, err := c.tryKubectl(t.Context(), "apply", "--filename", file)
 		return err
 	})
@@ -102,8 +112,10 @@ func (c *cluster) installedManifests(t testing.TB) string {
 // uninstall removes Portcullis, however it was installed.
 func (c *cluster) uninstall(t testing.TB) {
 	t.Helper()
-	c.kubectl(t, "delete", "mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings,priorityclasses",
-		"--selector", "app.kubernetes.io/name="+harness.Name)
+	c.kubectl(t, "delete", "mutatingwebhookconfigurations,validatingwebhookconfigurations,validatingadmissionpolicies,"+
+		"validatingadmissionpolicybindings,clusterroles,clusterrolebindings,priorityclasses", "--selector", "app.kubernetes.io/name="+harness.Name)
+	// A replica that is told to end goes on answering for ten seconds, for nobody here.
+	c.kubectl(t, "--namespace", harness.SystemNamespace, "delete", "deployments,replicasets,pods", "--all", "--force", "--grace-period=0")
 	c.kubectl(t, "delete", "namespace", harness.SystemNamespace, "--ignore-not-found")
 	var ours []string
 	for _, crd := range strings.Fields(c.kubectl(t, "get", "customresourcedefinitions", "--output", "name")) {
@@ -120,13 +132,21 @@ func (c *cluster) uninstall(t testing.TB) {
 func (c *cluster) write(t testing.TB, i installation) string {
 	t.Helper()
 	dir := filepath.Join(c.dir, "installation")
-	resource, err := filepath.Rel(dir, filepath.Join(c.root, i.manifests))
-	if err != nil {
-		t.Fatal(err)
+	from := func(folder string) string {
+		relative, err := filepath.Rel(dir, filepath.Join(cmp.Or(i.root, c.root), folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return relative
+	}
+	var components []string
+	for _, component := range i.components {
+		components = append(components, from("manifests/components/"+component))
 	}
 	kustomization := map[string]any{
-		"resources": []string{resource, "registries.yaml"},
-		"patches":   targeted(slices.Concat(registriesPatches, []string{installedPatch(i.manifests)}, i.patches)),
+		"resources":  []string{from(i.manifests), "registries.yaml"},
+		"components": components,
+		"patches":    targeted(slices.Concat(registriesPatches, []string{installedPatch(i.name())}, i.patches)),
 	}
 	if i.tag != "" {
 		kustomization["images"] = []map[string]string{{"name": "ghcr.io/portcullis-dev/portcullis", "newTag": i.tag}}
@@ -228,7 +248,7 @@ func isReady(pod *corev1.Pod) bool {
 func (c *cluster) waitForPolicies(t testing.TB) {
 	t.Helper()
 	want := len(strings.Fields(c.kubectl(t, "get", "podpolicies", "--output", "name")))
-	suite.Eventually(t, 30*time.Second, func() error {
+	suite.Eventually(t, time.Minute, func() error {
 		replicas, err := c.replicas(t.Context())
 		if err != nil || len(replicas) == 0 {
 			return fmt.Errorf("listing ready replicas: %d, %v", len(replicas), err)

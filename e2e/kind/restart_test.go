@@ -12,11 +12,29 @@ import (
 	"github.com/portcullis-dev/portcullis/e2e/suite"
 )
 
-// TestRollingRestart replaces every replica three times under load. None of the
-// creations may fail, and none may come through without its digest.
+// TestRollingRestart replaces every replica three times at 100 creations a second. None
+// of them may fail, and none may come through without its digest.
 func TestRollingRestart(t *testing.T) {
+	const (
+		enough   = 90 // what a pause near the end takes away is not made up for
+		attempts = 3
+	)
 	c := up(t)
 	c.install(t, standard)
+	for range attempts {
+		rate := c.restartUnderLoad(t)
+		if rate >= enough || t.Failed() {
+			return
+		}
+		t.Logf("got %.1f creations a second, want %d: this machine had other work, once more", rate, loadRate)
+	}
+	t.Errorf("got less than %d creations a second in %d attempts, want %d: this machine is too busy for the test to prove anything", enough, attempts, loadRate)
+}
+
+// restartUnderLoad replaces every replica three times and returns the rate of the load
+// meanwhile.
+func (c *cluster) restartUnderLoad(t *testing.T) float64 {
+	t.Helper()
 	l := c.startLoad(t)
 	before := c.replicaNames(t)
 	for range 3 {
@@ -28,6 +46,7 @@ func TestRollingRestart(t *testing.T) {
 	if after := c.replicaNames(t); strings.Contains(after, strings.Fields(before)[0]) {
 		t.Errorf("got replicas %s after three restarts, and %s before: nothing was replaced", after, before)
 	}
+	return l.rate
 }
 
 // replicaNames are the names of the replicas that are ready.

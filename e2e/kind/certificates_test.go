@@ -38,7 +38,11 @@ func TestCertificateRenewal(t *testing.T) {
 	served := map[string][]string{}
 	suite.Eventually(t, 5*time.Minute, func() error {
 		for _, replica := range replicas {
-			if serial := c.servedCertificate(t, replica); !slices.Contains(served[replica], serial) {
+			serial, err := c.servedCertificate(replica)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(served[replica], serial) {
 				served[replica] = append(served[replica], serial)
 			}
 			// A kubelet looks at mounted Secrets about once a minute, and whenever
@@ -60,11 +64,10 @@ func TestCertificateRenewal(t *testing.T) {
 }
 
 // servedCertificate is the serial number of what a replica serves.
-func (c *cluster) servedCertificate(t *testing.T, replica string) string {
-	t.Helper()
+func (c *cluster) servedCertificate(replica string) (string, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(c.config)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	address := c.clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(harness.SystemNamespace).Name(replica).SubResource("portforward").URL()
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, address)
@@ -72,24 +75,24 @@ func (c *cluster) servedCertificate(t *testing.T, replica string) string {
 	defer close(stop)
 	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{"0:9443"}, stop, listening, io.Discard, io.Discard)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- forwarder.ForwardPorts() }()
 	select {
 	case err := <-ended:
-		t.Fatalf("forwarding a port to %s: %v", replica, err)
+		return "", fmt.Errorf("forwarding a port to %s: %w", replica, err)
 	case <-listening:
 	}
 	ports, err := forwarder.GetPorts()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	// Whether the API server trusts it is what the load tells.
 	connection, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ports[0].Local), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
-		t.Fatalf("connecting to %s: %v", replica, err)
+		return "", fmt.Errorf("connecting to %s: %w", replica, err)
 	}
 	defer connection.Close()
-	return connection.ConnectionState().PeerCertificates[0].SerialNumber.Text(16)
+	return connection.ConnectionState().PeerCertificates[0].SerialNumber.Text(16), nil
 }
