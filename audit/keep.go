@@ -37,6 +37,8 @@ type Reports struct {
 	api report.KeptAPI
 	// known are the objects of the cluster by path; nil before they have been read.
 	known map[string]*known
+	// resumed is set where there were reports already when they were first read.
+	resumed bool
 }
 
 // known is a report object as it was last seen or written.
@@ -151,8 +153,23 @@ func (r *Reports) read(ctx context.Context) error {
 			return err
 		}
 	}
+	if first && len(found) > 0 {
+		r.resumed = true
+	}
 	r.known = found
 	return nil
+}
+
+// knew reports whether a finding of a scan that Keep has kept was there before that,
+// as far as the reports say. Where they cannot say it was: there were none, or not
+// all findings of the namespace are in its report.
+func (r *Reports) knew(f *report.Result, scan time.Time) bool {
+	before := r.known[r.path(f.Namespace)]
+	if !r.resumed || before == nil || len(before.firstSeen) >= r.Worst {
+		return true
+	}
+	at, ok := before.firstSeen[f.ID()]
+	return ok && at.Before(scan.UTC().Truncate(time.Second))
 }
 
 // write makes one report object say what it should.

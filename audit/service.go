@@ -8,6 +8,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+
+	"github.com/portcullis-dev/portcullis/cloudevents"
+	"github.com/portcullis-dev/portcullis/report"
 )
 
 // Service scans the cluster from time to time, and keeps reports and metrics about
@@ -23,6 +26,12 @@ type Service struct {
 	Worst int
 	// Metrics takes the figures. Required.
 	Metrics *Metrics
+	// Events has the owners of workloads told what is new, by Events in the name of
+	// Instance.
+	Events   bool
+	Instance string
+	// Alerts takes what is new too. Nil: nobody does.
+	Alerts *cloudevents.Sink
 	// Log takes what an admin should know. Required.
 	Log *slog.Logger
 }
@@ -52,8 +61,23 @@ func (s *Service) run(ctx context.Context) error {
 	}
 	scanner := &Scanner{Pager: client}
 	reports := &Reports{Writer: client, Worst: s.Worst}
+	var tell []func(context.Context, *Scan)
+	if s.Events {
+		events := NewEvents(client, s.Instance, s.Metrics)
+		tell = append(tell, func(ctx context.Context, scan *Scan) {
+			if err := events.Tell(ctx, scan); err != nil && ctx.Err() == nil {
+				s.Log.Warn("writing Events", "err", err)
+			}
+		})
+	}
+	if s.Alerts != nil {
+		alerts := NewAlerts(s.Alerts)
+		tell = append(tell, func(_ context.Context, scan *Scan) {
+			alerts.Tell(scan, func(f *report.Result) bool { return reports.knew(f, scan.Started) })
+		})
+	}
 	for {
-		wait := s.once(ctx, scanner, reports)
+		wait := s.once(ctx, scanner, reports, tell)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -64,8 +88,8 @@ func (s *Service) run(ctx context.Context) error {
 	}
 }
 
-// once scans and reports, and returns how long to wait.
-func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports) time.Duration {
+// once scans, reports and tells, and returns how long to wait.
+func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, tell []func(context.Context, *Scan)) time.Duration {
 	judge, err := s.Judge()
 	if err != nil {
 		s.failed(ctx, "making ready to scan", err)
@@ -94,6 +118,9 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports) 
 	s.Metrics.scanned(scan)
 	s.Log.Info("scanned the cluster", "objects", scan.Objects, "workloads", len(scan.Workloads), "judged", scan.Judged,
 		"unseen", len(scan.Problems)+scan.MoreProblems, "reports", written, "took", scan.Took.Round(time.Millisecond))
+	for _, about := range tell {
+		about(ctx, scan)
+	}
 	return s.Interval
 }
 

@@ -27,7 +27,7 @@ func write(t *testing.T, path string, data []byte) {
 func exportedMetrics(t *testing.T) []string {
 	t.Helper()
 	var list []string
-	for _, folder := range []string{"webhook", "image", "audit"} {
+	for _, folder := range []string{"webhook", "image", "audit", "cloudevents"} {
 		files, err := filepath.Glob(filepath.Join("..", folder, "*.go"))
 		if err != nil {
 			t.Fatal(err)
@@ -66,11 +66,16 @@ func TestMetricNames(t *testing.T) {
 	if len(exported) < 10 {
 		t.Fatalf("got metrics %v, want ten and more: the test proves nothing", exported)
 	}
-	for _, path := range []string{
-		"manifests/components/monitoring/12-prometheusrule.yaml", "manifests/components/dashboard/10-configmap.yaml",
-		"docs/operations.md", "docs/images.md", "README.md",
-	} {
-		data, err := os.ReadFile(filepath.Join("..", path))
+	documents, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(documents) < 10 {
+		t.Fatalf("got documents %v, %v, want ten and more", documents, err)
+	}
+	for _, file := range append(documents,
+		"../manifests/components/monitoring/12-prometheusrule.yaml", "../manifests/components/dashboard/10-configmap.yaml",
+		"../manifests/chart/files/alerts.yaml", "../manifests/chart/files/dashboard.json", "../README.md",
+	) {
+		path := filepath.ToSlash(strings.TrimPrefix(file, "../"))
+		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +89,29 @@ func TestMetricNames(t *testing.T) {
 				t.Errorf("%s (-exported +mentioned):\n%s", path, diff)
 			}
 		}
+	}
+}
+
+// TestAuditAnnotations holds that docs/operations.md names all annotations that
+// reviews get in the API server's audit log, and no other.
+func TestAuditAnnotations(t *testing.T) {
+	matches := func(path, pattern string) []string {
+		t.Helper()
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(data), -1) {
+			list = append(list, match[1])
+		}
+		slices.Sort(list)
+		return slices.Compact(list)
+	}
+	written := matches("../webhook/admit.go", `annotations\["([a-z-]+)"\]`)
+	documented := matches("../docs/operations.md", "`(?:mutate|validate)\\.portcullis\\.dev/([a-z-]+)`")
+	if diff := cmp.Diff(written, documented); diff != "" || len(written) < 5 {
+		t.Errorf("docs/operations.md (-written +documented):\n%s", diff)
 	}
 }
 
@@ -105,7 +133,13 @@ func TestAlerts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(rule.Spec.Groups) != 1 || len(rule.Spec.Groups[0].Rules) < 10 {
+		t.Fatalf("got %d groups, want one with ten alerts and more", len(rule.Spec.Groups))
+	}
 	for _, alert := range rule.Spec.Groups[0].Rules {
+		if strings.Count(alert.Expr, "(") != strings.Count(alert.Expr, ")") || strings.Count(alert.Expr, "{") != strings.Count(alert.Expr, "}") {
+			t.Errorf("%s: %q is no expression", alert.Alert, alert.Expr)
+		}
 		if alert.Labels["severity"] == "" || alert.Annotations["summary"] == "" || alert.Expr == "" {
 			t.Errorf("%s: want an expression, a severity and a summary", alert.Alert)
 		}
@@ -195,5 +229,22 @@ func TestDashboard(t *testing.T) {
 				t.Errorf("panel %q: %q is no expression", panel.Title, target.Expr)
 			}
 		}
+	}
+}
+
+// TestServiceMonitor holds that labels of ours are not renamed: the operator adds a
+// namespace and an endpoint of its own to all that it scrapes.
+func TestServiceMonitor(t *testing.T) {
+	var monitor struct {
+		Spec struct {
+			Endpoints []struct {
+				Port        string
+				HonorLabels bool
+			}
+		}
+	}
+	readYAML(t, filepath.Join(manifests, "components", "monitoring", "11-servicemonitor.yaml"), &monitor)
+	if len(monitor.Spec.Endpoints) != 1 || !monitor.Spec.Endpoints[0].HonorLabels {
+		t.Errorf("got endpoints %+v, want one that honours labels", monitor.Spec.Endpoints)
 	}
 }

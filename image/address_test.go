@@ -2,6 +2,8 @@ package image
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -172,4 +174,36 @@ func TestDialSharesItsTime(t *testing.T) {
 	if fact := w.gather(r, digestNeed("reg.example/app:v1"))["reg.example/app:v1"]; fact.Err != nil {
 		t.Errorf("got %v, want the second address tried while there is time", fact.Err)
 	}
+}
+
+// TestChosenDialer holds what an admin may name: everything but addresses that no service of his is at. Nothing is dialled.
+func TestChosenDialer(t *testing.T) {
+	record(t)
+	for addr, want := range map[string]bool{
+		"93.184.216.34": true, "10.1.2.3": true, "192.168.1.1": true, "100.64.0.1": true, "fd12::1": true, "127.0.0.1": true, "::1": true,
+		"::ffff:10.1.2.3": true, "2606:2800:220:1::1": true,
+		"169.254.169.254": false, "::ffff:169.254.169.254": false, "64:ff9b::169.254.169.254": false, "169.254.1.1": false, "fe80::1": false,
+		"fd00:ec2::254": false, "100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "::": false, "224.0.0.1": false,
+		"255.255.255.255": false,
+	} {
+		for _, host := range []string{addr, "sink.example"} {
+			var dialled []string
+			resolver := fixedResolver{netip.MustParseAddr(addr)}
+			dial := ChosenDialer(resolver, func(_ context.Context, _, address string) (net.Conn, error) {
+				dialled = append(dialled, address)
+				return nil, errors.New("not dialled in a test")
+			}, time.Second)
+			_, err := dial(t.Context(), "tcp", net.JoinHostPort(host, "443"))
+			if got := len(dialled) == 1; got != want || err == nil || errors.Is(err, errRefusedAddress) == want {
+				t.Errorf("%s for %s: got %v dialled and error %v, want it to be dialled: %t", host, addr, dialled, err, want)
+			}
+		}
+	}
+}
+
+// fixedResolver answers every question with one address.
+type fixedResolver struct{ addr netip.Addr }
+
+func (r fixedResolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{r.addr}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/portcullis-dev/portcullis/cloudevents"
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/policies"
 )
@@ -26,9 +27,11 @@ type glassBreaker struct {
 	reader   client.Reader // live
 	writer   client.SubResourceWriter
 	recorder events.EventRecorder
-	uses     *prometheus.CounterVec
-	log      *slog.Logger
-	now      func() time.Time
+	// sink takes the uses by people. Nil: nobody does.
+	sink *cloudevents.Sink
+	uses *prometheus.CounterVec
+	log  *slog.Logger
+	now  func() time.Time
 }
 
 // newGlassBreaker makes one that is counted.
@@ -40,7 +43,7 @@ func (s *server) newGlassBreaker(registry prometheus.Registerer) *glassBreaker {
 	registry.MustRegister(uses)
 	return &glassBreaker{
 		reader: s.manager.GetAPIReader(), writer: s.manager.GetClient().Status(), recorder: s.manager.GetEventRecorder(ConfigurationName),
-		uses: uses, log: s.options.Log, now: time.Now,
+		sink: s.options.Alerts, uses: uses, log: s.options.Log, now: time.Now,
 	}
 }
 
@@ -177,7 +180,15 @@ func (b *glassBreaker) find(ctx context.Context, u *glassUse, policy string) (*e
 	}
 }
 
-// tell counts, logs and makes an Event, and returns what the user is told.
+// breakGlassUse is the data of an event about one.
+type breakGlassUse struct {
+	User     string   `json:"user"`
+	Policies []string `json:"policies"`
+	// Note is what the Event says: reason and end by policy.
+	Note string `json:"note"`
+}
+
+// tell counts, logs, makes an Event, tells the sink, and returns what the user is told.
 func (b *glassBreaker) tell(u *glassUse, enforcing []string, glass map[string]*engine.Glass, opened map[string]bool) string {
 	verb := "is passed"
 	if !u.write {
@@ -211,5 +222,11 @@ func (b *glassBreaker) tell(u *glassUse, enforcing []string, glass map[string]*e
 		note = strings.ToValidUTF8(note[:maxNote], "")
 	}
 	b.recorder.Eventf(about, nil, corev1.EventTypeWarning, "BrokenGlass", "Pass", "%s", note)
+	if !u.controller { // which follows what a member did, and was told of
+		b.sink.Send(cloudevents.Event{
+			Type: cloudevents.BreakGlassUsed, Subject: "namespaces/" + u.Namespace + "/" + w.Kind.Name + "/" + w.DisplayName(), Key: b.now().UTC().Format(time.RFC3339Nano),
+			Data: breakGlassUse{User: u.UserInfo.Username, Policies: enforcing, Note: note},
+		})
+	}
 	return text
 }

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -43,18 +44,35 @@ func (c *certificate) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errors.New("there is no certificate yet")
 }
 
-// register adds the metric of its end.
+// register adds the metrics of its end, and of how long it is valid in all: by both
+// one alert does for certificates of any lifetime.
 func (c *certificate) register(registry prometheus.Registerer) {
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "portcullis_certificate_expiry_timestamp_seconds",
 		Help: "When the certificate that is served expires, in seconds since 1970; 0 while there is none.",
 	}, func() float64 {
-		pair, err := c.get(nil)
-		if err != nil || pair == nil || pair.Leaf == nil {
-			return 0
+		if leaf := c.leaf(); leaf != nil {
+			return float64(leaf.NotAfter.Unix())
 		}
-		return float64(pair.Leaf.NotAfter.Unix())
+		return 0
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "portcullis_certificate_lifetime_seconds",
+		Help: "How long the certificate that is served is valid, from its first moment to its last; 0 while there is none.",
+	}, func() float64 {
+		if leaf := c.leaf(); leaf != nil {
+			return leaf.NotAfter.Sub(leaf.NotBefore).Seconds()
+		}
+		return 0
 	}))
+}
+
+// leaf is the certificate itself, nil while there is none.
+func (c *certificate) leaf() *x509.Certificate {
+	pair, err := c.get(nil)
+	if err != nil || pair == nil {
+		return nil
+	}
+	return pair.Leaf
 }
 
 // certificateFiles keeps the certificate equal to the files of a folder, which

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/portcullis-dev/portcullis/cloudevents"
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
@@ -31,6 +32,8 @@ const (
 type policyStatus struct {
 	source *clusterPolicies
 	client client.Client
+	// alerts takes which policies have become invalid. Nil: nobody does.
+	alerts *cloudevents.Sink
 	log    *slog.Logger
 }
 
@@ -91,7 +94,33 @@ func (s *policyStatus) write(ctx context.Context, name string, version policyVer
 	if err != nil {
 		return fmt.Errorf("writing the status of policy %q: %w", name, err)
 	}
+	s.alert(name, before, version)
 	return nil
+}
+
+// alert tells that a version of a policy is invalid, once: its status has not said so
+// before, whichever replica has written that.
+func (s *policyStatus) alert(name string, before *policies.PodPolicyStatus, version policyVersion) {
+	ready := version.ready()
+	was := meta.FindStatusCondition(before.Conditions, policies.ReadyCondition)
+	if ready.Status == metav1.ConditionTrue || was != nil && was.Status == ready.Status && was.ObservedGeneration == version.generation {
+		return
+	}
+	s.alerts.Send(cloudevents.Event{
+		Type: cloudevents.PolicyInvalid, Subject: "PodPolicy/" + name, Key: fmt.Sprintf("%s %d", version.uid, version.generation),
+		Data: invalidPolicy{name, version.generation, version.inForce, ready.Reason, ready.Message},
+	})
+}
+
+// invalidPolicy is the data of the event.
+type invalidPolicy struct {
+	Policy     string `json:"policy"`
+	Generation int64  `json:"generation"`
+	// InForce is the generation that is in force, 0 for none.
+	InForce int64 `json:"inForce"`
+	// Reason and Message are those of the condition Ready.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
 }
 
 // ready is the condition that a version leads to.

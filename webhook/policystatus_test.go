@@ -110,3 +110,37 @@ func TestConditionIsBounded(t *testing.T) {
 		t.Errorf("got a message of %d bytes, %.80s", len(got), got)
 	}
 }
+
+// TestInvalidPolicyIsTold holds that a sink hears of each invalid version once, from
+// whichever replica writes the status.
+func TestInvalidPolicyIsTold(t *testing.T) {
+	s, _ := statusWriter(t, nil)
+	sink, read := alertSink(t)
+	s.alerts = sink
+	invalid := policyVersion{uid: "1", generation: 2, problems: policies.Problems{{Field: "spec.mode", Message: "unknown"}}}
+	for _, step := range []struct {
+		name    string
+		version policyVersion
+		want    int
+	}{
+		{"invalid", invalid, 1},
+		{"the same", invalid, 0},
+		{"the same, and the one before is in force now", policyVersion{uid: "1", generation: 2, inForce: 1, problems: invalid.problems}, 0},
+		{"valid", policyVersion{uid: "1", generation: 2, inForce: 2}, 0},
+		{"invalid by a later release", invalid, 1},
+	} {
+		if err := s.write(t.Context(), "p", step.version); err != nil {
+			t.Fatal(err)
+		}
+		got := read()
+		if len(got) != step.want {
+			t.Errorf("%s: got %d events, want %d", step.name, len(got), step.want)
+		}
+		for _, e := range got {
+			if e.Type != "dev.portcullis.policy.invalid" || e.Subject != "PodPolicy/p" || e.Data["reason"] != "Invalid" || e.Data["generation"] != 2.0 ||
+				!strings.Contains(e.Data["message"].(string), "spec.mode: unknown") {
+				t.Errorf("%s: got %+v", step.name, e)
+			}
+		}
+	}
+}

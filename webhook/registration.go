@@ -22,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/portcullis-dev/portcullis/cloudevents"
 )
 
 const (
@@ -65,6 +67,8 @@ type registrationGuard struct {
 	reader   client.Reader // live
 	writer   client.Client
 	recorder events.EventRecorder
+	// sink takes what was changed. Nil: nobody does.
+	sink     *cloudevents.Sink
 	metrics  *registrationMetrics
 	log      *slog.Logger
 	now      func() time.Time
@@ -83,7 +87,7 @@ type registrationGuard struct {
 func (s *server) addRegistrationGuard(ctx context.Context, metrics *registrationMetrics) error {
 	g := &registrationGuard{
 		record: *s.options.Registration, reader: s.manager.GetAPIReader(), writer: s.manager.GetClient(),
-		recorder: s.manager.GetEventRecorder(ConfigurationName), metrics: metrics, log: s.options.Log, now: time.Now,
+		recorder: s.manager.GetEventRecorder(ConfigurationName), sink: s.options.Alerts, metrics: metrics, log: s.options.Log, now: time.Now,
 		draining: &s.draining, selfSigned: s.options.SelfSigned != nil,
 		changed: make(chan struct{}, 1), missing: map[string]time.Time{}, bundles: map[string][]byte{},
 	}
@@ -388,7 +392,15 @@ func (g *registrationGuard) owner(ctx context.Context) (*metav1.OwnerReference, 
 	return &metav1.OwnerReference{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole", Name: role.Name, UID: role.UID}, nil
 }
 
-// tell counts, logs and makes an Event.
+// registrationChange is the data of an event about a webhook configuration.
+type registrationChange struct {
+	// Outcome is restored or accepted.
+	Outcome string   `json:"outcome"`
+	Changes []string `json:"changes"`
+	Note    string   `json:"note"`
+}
+
+// tell counts, logs, makes an Event and tells the sink.
 func (g *registrationGuard) tell(configuration *unstructured.Unstructured, outcome string, changes []string, note string) {
 	for _, change := range changes {
 		g.metrics.changes.WithLabelValues(configuration.GetKind(), change, outcome).Inc()
@@ -396,6 +408,11 @@ func (g *registrationGuard) tell(configuration *unstructured.Unstructured, outco
 	g.log.Warn("the registration was changed", "configuration", configuration.GetKind(), "outcome", outcome, "note", note)
 	reason := "Registration" + strings.ToUpper(outcome[:1]) + outcome[1:]
 	g.recorder.Eventf(configuration, nil, corev1.EventTypeWarning, reason, "Guard", "%s", note)
+	g.sink.Send(cloudevents.Event{
+		Type: cloudevents.RegistrationChanged, Subject: configuration.GetKind() + "/" + configuration.GetName(),
+		Key:  configuration.GetResourceVersion() + " " + g.now().UTC().Format(time.RFC3339Nano),
+		Data: registrationChange{Outcome: outcome, Changes: changes, Note: note},
+	})
 }
 
 func orNothing(changes []string) string {

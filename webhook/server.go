@@ -34,6 +34,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/portcullis-dev/portcullis/cloudevents"
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/image/lock"
@@ -97,6 +98,8 @@ type Options struct {
 	// Lead makes more work for the replica that holds the Lease, which shares what
 	// reviews are answered from and ends with its context. Nil: none.
 	Lead func(Shared) func(context.Context)
+	// Alerts takes what somebody outside should know now. Nil: nobody does.
+	Alerts *cloudevents.Sink
 	// Log takes what an admin should know. Required.
 	Log *slog.Logger
 }
@@ -241,6 +244,10 @@ func (s *server) setUp(ctx context.Context) error {
 	if s.options.Lead != nil {
 		source.lead = append(source.lead, s.options.Lead(Shared{Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries)}))
 	}
+	if s.options.Alerts != nil {
+		alerts := &exceptionAlerts{set: source.set, sink: s.options.Alerts, warning: s.options.ExceptionWarning, now: time.Now}
+		source.lead = append(source.lead, alerts.lead)
+	}
 	if err := s.addLeader(source.lead); err != nil {
 		return err
 	}
@@ -312,7 +319,7 @@ func (s *server) policySource(ctx context.Context) (policySource, error) {
 	named := func(ctx context.Context) ([]*policies.Compiled, error) {
 		return source.fresh(ctx, s.manager.GetAPIReader())
 	}
-	status := &policyStatus{source: source, client: s.manager.GetClient(), log: s.options.Log}
+	status := &policyStatus{source: source, client: s.manager.GetClient(), alerts: s.options.Alerts, log: s.options.Log}
 	exceptions := &exceptionStatus{
 		source: source, client: s.manager.GetClient(), events: s.manager.GetEventRecorder(eventSource),
 		warning: s.options.ExceptionWarning, log: s.options.Log,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -18,11 +19,13 @@ import (
 type auditServeFlags struct {
 	interval time.Duration
 	worst    int
+	events   bool
 }
 
 func (f *auditServeFlags) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.interval, "audit-interval", 10*time.Minute, "how long from one scan of what runs to the next, 0 for none")
 	flags.IntVar(&f.worst, "audit-findings", audit.DefaultWorst, "`number` of findings in the report of a namespace, the worst ones; more are only counted")
+	flags.BoolVar(&f.events, "audit-events", true, "tell what a scan finds anew by Events on the workloads, a bounded number of them; --audit-events=false for none")
 }
 
 // minAuditInterval keeps a scan from following upon another.
@@ -44,10 +47,15 @@ func (f *auditServeFlags) lead(o webhook.Options) func(webhook.Shared) func(cont
 	if f.interval == 0 {
 		return nil
 	}
+	// An Event without the name of who wrote it is refused.
+	host := "portcullis"
+	if name, err := os.Hostname(); err == nil && name != "" {
+		host = name
+	}
 	return func(shared webhook.Shared) func(context.Context) {
 		return (&audit.Service{
 			Config: o.Config, Judge: func() (audit.Judge, error) { return servingJudge(shared) }, Interval: f.interval, Worst: f.worst,
-			Metrics: audit.NewMetrics(ctrlmetrics.Registry), Log: o.Log,
+			Metrics: audit.NewMetrics(ctrlmetrics.Registry), Events: f.events, Instance: host[:min(len(host), 128)], Alerts: o.Alerts, Log: o.Log,
 		}).Run
 	}
 }

@@ -36,9 +36,10 @@ func TestImportDirection(t *testing.T) {
 		"mutate":              leaves,
 		"validate":            leaves,
 		"engine":              core,
-		"webhook":             front,
-		"audit":               append([]string{"report"}, front...),
-		"cmd/portcullis":      append([]string{"webhook", "audit", "input", "input/rewrite", "report", "policies/vap"}, front...),
+		"cloudevents":         {"image"},
+		"webhook":             append([]string{"cloudevents"}, front...),
+		"audit":               append([]string{"cloudevents", "report"}, front...),
+		"cmd/portcullis":      append([]string{"cloudevents", "webhook", "audit", "input", "input/rewrite", "report", "policies/vap"}, front...),
 	}
 	onlyIn := map[string][]string{
 		"github.com/google/go-containerregistry": {"image"},

@@ -50,6 +50,7 @@ type serveFlags struct {
 	logLevel       string
 	logFormat      string
 	audit          auditServeFlags
+	alerts         alertFlags
 }
 
 func newServe(stderr io.Writer) *cobra.Command {
@@ -65,7 +66,8 @@ watches. With --policy the files count instead of the cluster.
 
 One of the replicas also judges what already runs, every --audit-interval, and
 keeps a report for each namespace: a Report of openreports.io where the cluster
-has that kind, else a PolicyReport of wgpolicyk8s.io, else none.`,
+has that kind, else a PolicyReport of wgpolicyk8s.io, else none. What is new is
+told by Events on the workloads, and to --cloudevents-url.`,
 		Example: `  portcullis serve --self-signed
   portcullis serve --kubeconfig ~/.kube/config --cert-dir ./certs --policy policy.yaml`,
 		Args: noArgs,
@@ -77,7 +79,7 @@ has that kind, else a PolicyReport of wgpolicyk8s.io, else none.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return webhook.Serve(cmd.Context(), options)
+			return delivering(cmd.Context(), options.Alerts, func() error { return webhook.Serve(cmd.Context(), options) })
 		},
 	}
 	flags := cmd.Flags()
@@ -101,6 +103,7 @@ has that kind, else a PolicyReport of wgpolicyk8s.io, else none.`,
 	flags.BoolVar(&f.pullSecrets, "pull-secrets", false, "ask registries with the imagePullSecrets of a workload and of its service account too, where they may be read")
 	flags.DurationVar(&f.shutdownDelay, "shutdown-delay", 10*time.Second, "how long to go on answering after SIGTERM, while the API server turns to other replicas")
 	f.audit.register(flags)
+	f.alerts.register(flags)
 	flags.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "`format`: text or json")
 	return cmd
@@ -164,6 +167,8 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	}
 	keep(f.audit.check())
 	o.Config, err = restConfig(f.kubeconfig)
+	keep(err)
+	o.Alerts, err = f.alerts.sink(o.Log)
 	keep(err)
 	o.Lead = f.audit.lead(o)
 	return o, errors.Join(errs...)

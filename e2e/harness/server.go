@@ -134,9 +134,9 @@ func (s *Server) Ready() (int, string) {
 // Metric is the value of a metric, written as the exposition format does:
 // portcullis_policies, or name{label="value"}.
 func (s *Server) Metric(name string) (float64, error) {
-	status, text := get("http://" + s.metrics + "/metrics")
-	if status != http.StatusOK {
-		return 0, fmt.Errorf("reading the metrics: status %d: %s", status, text)
+	text, err := s.Metrics()
+	if err != nil {
+		return 0, err
 	}
 	for line := range strings.Lines(text) {
 		if value, found := strings.CutPrefix(line, name+" "); found {
@@ -144,6 +144,15 @@ func (s *Server) Metric(name string) (float64, error) {
 		}
 	}
 	return 0, nil // a counter appears with its first event
+}
+
+// Metrics are all metrics in the exposition format.
+func (s *Server) Metrics() (string, error) {
+	status, text := get("http://" + s.metrics + "/metrics")
+	if status != http.StatusOK {
+		return "", fmt.Errorf("reading the metrics: status %d: %s", status, text)
+	}
+	return text, nil
 }
 
 func get(url string) (int, string) {

@@ -1,0 +1,295 @@
+package audit_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/portcullis-dev/portcullis/e2e/harness"
+	"github.com/portcullis-dev/portcullis/e2e/suite"
+)
+
+// sink takes CloudEvents, which the SDK reads.
+type sink struct {
+	*httptest.Server
+	mutex  sync.Mutex
+	events []event.Event
+}
+
+func newSink(t *testing.T) *sink {
+	s := &sink{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		var e event.Event
+		if err := json.Unmarshal(body, &e); err != nil {
+			t.Errorf("got %s: %v", body, err)
+		}
+		if err := e.Validate(); err != nil {
+			t.Errorf("got %s: %v", body, err)
+		}
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		s.events = append(s.events, e)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// about are the types of the events with a subject that begins so.
+func (s *sink) about(subject string) (types []string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, e := range s.events {
+		if strings.HasPrefix(e.Subject(), subject) {
+			types = append(types, e.Type())
+		}
+	}
+	return types
+}
+
+// eventsOn are our Events on an object, as kubectl describe asks for them.
+func eventsOn(t testing.TB, c *suite.Cluster, object client.Object, kind string) (ours []corev1.Event) {
+	t.Helper()
+	list, err := c.Clientset.CoreV1().Events(object.GetNamespace()).List(t.Context(), metav1.ListOptions{FieldSelector: fields.Set{
+		"involvedObject.kind": kind, "involvedObject.name": object.GetName(), "involvedObject.namespace": object.GetNamespace(), "involvedObject.uid": string(object.GetUID()),
+	}.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list.Items {
+		if e.ReportingController == "portcullis.dev/audit" {
+			ours = append(ours, e)
+		}
+	}
+	return ours
+}
+
+// countEvents are all our Events in a namespace.
+func countEvents(t testing.TB, c *suite.Cluster, namespace string) int {
+	t.Helper()
+	list, err := c.Clientset.EventsV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "reportingController=portcullis.dev/audit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list.Items)
+}
+
+// TestSignals lets an owner and a sink hear of what is wrong with a workload, and of
+// nothing twice.
+func TestSignals(t *testing.T) {
+	c := cluster.Cluster(t)
+	kindOfReports("openreports.yaml", "openreports.io", "v1alpha1", "").install(t, c)
+	namespace := c.Namespace(t, nil)
+	good, bad := suite.StatefulSet.New(namespace, "good", suite.GoodSpec()), suite.StatefulSet.New(namespace, "bad", badSpec())
+	for _, object := range []client.Object{good, bad} {
+		if err := c.Client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitForPods(t, c, namespace, 2)
+	to := newSink(t)
+	subject := "namespaces/" + namespace
+	s := serve(t, c, "--cloudevents-url="+to.URL, "--cloudevents-source=//e2e")
+	expect := func(what string, events int, alerts ...string) {
+		t.Helper()
+		suite.Eventually(t, 6*suite.Soon, func() error {
+			if got := countEvents(t, c, namespace); got != events {
+				return fmt.Errorf("%s: got %d Events in the namespace, want %d", what, got, events)
+			}
+			if diff := cmp.Diff(alerts, to.about(subject)); diff != "" {
+				return fmt.Errorf("%s: CloudEvents (-want +got):\n%s", what, diff)
+			}
+			return nil
+		})
+	}
+	expect("what was there before", 1)
+	on := eventsOn(t, c, bad, "StatefulSet")
+	if len(on) != 1 {
+		t.Fatalf("got %d Events on the StatefulSet as kubectl describe asks for them, want 1", len(on))
+	}
+	if e := on[0]; e.Type != "Warning" || e.Reason != "PolicyViolation" || e.Action != "Audit" || len(e.Message) > 1024 ||
+		!strings.HasPrefix(e.Message, "This StatefulSet would be refused if it were created now. Policy restricted, podSecurity/") {
+		t.Errorf("got %+v", e)
+	}
+
+	// Dry runs, the same again and an audit write nothing.
+	spec, err := json.Marshal(suite.StatefulSet.New(namespace, "bad", badSpec()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if err := c.Client.Create(t.Context(), suite.StatefulSet.New(namespace, "never", badSpec()), client.DryRunAll); err != nil {
+			t.Fatal(err)
+		}
+		same := &unstructured.Unstructured{}
+		if err := json.Unmarshal(spec, &same.Object); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(same), client.ForceOwnership, client.FieldOwner("test")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := portcullis(t, c, "", "audit", "--kubeconfig", c.Kubeconfig, "--namespace", namespace, "--preset", "restricted"); got.code != 1 {
+		t.Errorf("got exit code %d of the audit, want 1: %s", got.code, got.stderr)
+	}
+	scans(t, s, 2)
+	expect("nothing new", 1)
+
+	other := suite.Deployment.New(namespace, "other", badSpec())
+	if err := c.Client.Create(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	expect("a new workload", 2, "dev.portcullis.findings.new")
+	if got := len(eventsOn(t, c, other, "Deployment")); got != 1 {
+		t.Errorf("got %d Events on the Deployment, want 1 there and none on its ReplicaSet and Pods", got)
+	}
+	if got, err := s.Metric(`portcullis_cloudevents_total{result="delivered",type="dev.portcullis.findings.new"}`); err != nil || got < 1 {
+		t.Errorf("got %v CloudEvents delivered by the metric, %v, want at least 1", got, err)
+	}
+	if got, err := s.Metric(`portcullis_audit_events_total{result="written"}`); err != nil || got < 2 {
+		t.Errorf("got %v Events written by the metric, %v, want at least 2", got, err)
+	}
+
+	// Another replica knows what this one has told, by the Events and by the reports.
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Client.Create(t.Context(), suite.Deployment.New(namespace, "meanwhile", badSpec())); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, c, "--cloudevents-url="+to.URL, "--cloudevents-source=//e2e")
+	expect("another replica", 3, "dev.portcullis.findings.new", "dev.portcullis.findings.new")
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := c.Client.Create(t.Context(), suite.Deployment.New(namespace, "quiet", badSpec())); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, c, "--audit-events=false")
+	scans(t, s, 2)
+	expect("Events are switched off", 3, "dev.portcullis.findings.new", "dev.portcullis.findings.new")
+}
+
+// TestHostileNames holds that the longest names there are, and values with markup and
+// control characters, make Events that the API server takes.
+func TestHostileNames(t *testing.T) {
+	c := cluster.Cluster(t)
+	namespace := c.Namespace(t, nil)
+	spec := suite.GoodSpec()
+	spec.Containers[0].Name = strings.Repeat("c", 63)
+	spec.Containers[0].SecurityContext.Capabilities.Add = []corev1.Capability{"<script>alert(1)</script>", corev1.Capability("\x1b[31m" + strings.Repeat("\u202eX", 500))}
+	object := suite.PodTemplate.New(namespace, "long", spec).(*corev1.PodTemplate)
+	object.Name = strings.Repeat(strings.Repeat("n", 62)+".", 4) + "n"
+	if err := c.Client.Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, c)
+	scans(t, s, 1)
+	var on []corev1.Event
+	suite.Eventually(t, 6*suite.Soon, func() error {
+		if on = eventsOn(t, c, object, "PodTemplate"); len(on) != 1 {
+			return fmt.Errorf("got %d Events, want 1", len(on))
+		}
+		return nil
+	})
+	if strings.ContainsAny(on[0].Message, "\x1b\u202e") || len(on[0].Message) > 1024 {
+		t.Errorf("got message %q", on[0].Message)
+	}
+	t.Logf("%s", on[0].Message)
+}
+
+// TestMetricsAreThose has one replica do everything that there is a metric of, and
+// holds that docs/operations.md has each metric that comes out of it and no other, and
+// that alerts and dashboard ask for no label that there is not.
+func TestMetricsAreThose(t *testing.T) {
+	c := cluster.Cluster(t)
+	namespace := c.Namespace(t, nil)
+	if err := c.Client.Create(t.Context(), suite.StatefulSet.New(namespace, "bad", badSpec())); err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	const text = "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: all}\n" +
+		"spec: {mutate: {digests: {}}, validate: {podSecurity: {level: restricted}, rootUser: {mode: Warn}}}\n"
+	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Serve(t.Context(), harness.ServeOptions{Registries: c.Registry.Config(), Args: []string{
+		"--audit-interval=1s", "--policy=" + policy, "--cloudevents-url=" + newSink(t).URL,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scans(t, s, 1)
+	object := func(spec corev1.PodSpec) []byte {
+		o := suite.Pod.New(namespace, "p", spec)
+		o.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+		data, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	pinned := suite.GoodSpec()
+	pinned.Containers[0].Image = harness.NginxImage
+	suite.Review(t, s, "/mutate", suite.Request{Kind: suite.Pod, Namespace: namespace, Operation: "CREATE", Object: object(pinned)})
+	suite.Review(t, s, "/validate", suite.Request{Kind: suite.Pod, Namespace: namespace, Operation: "CREATE", Object: object(badSpec())})
+	response, err := s.Post(t.Context(), "/validate", "application/json", []byte("no review"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	exposed, err := s.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := labelsByMetric(exposed)
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented, err := os.ReadFile(filepath.Join(root, "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.Sorted(maps.Keys(live))
+	if diff := cmp.Diff(names, metricsIn(string(documented))); diff != "" || len(names) < 25 {
+		t.Errorf("docs/operations.md (-live +documented):\n%s", diff)
+	}
+	for _, file := range []string{"manifests/components/monitoring/12-prometheusrule.yaml", "manifests/components/dashboard/10-configmap.yaml"} {
+		data, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := 0
+		for _, expression := range expressionsOf(t, file, data) {
+			for _, problem := range unknownLabels(expression, live) {
+				t.Errorf("%s: %s: %s", file, expression, problem)
+			}
+			asked++
+		}
+		if asked < 10 {
+			t.Errorf("%s: got %d expressions, want more: the test proves nothing", file, asked)
+		}
+	}
+	if problems := unknownLabels(`sum by (colour) (portcullis_findings{shape="round"})`, live); !slices.Equal(problems, []string{"no metric in it has the label colour", "portcullis_findings has no label shape"}) {
+		t.Errorf("got %q, want that neither label is there: the test proves nothing", problems)
+	}
+}

@@ -1,0 +1,90 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	"github.com/portcullis-dev/portcullis/cloudevents"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+const (
+	// exceptionAlertInterval is how often the ends of exceptions are compared with the
+	// time.
+	exceptionAlertInterval = 15 * time.Second
+	// exceptionAlertPast is how long after its end an exception is still told about,
+	// for a replica that begins to lead then. The event has the same id as the one of
+	// the replica before.
+	exceptionAlertPast = 10 * time.Minute
+)
+
+// exceptionAlerts tells a sink when exceptions are about to end, and when they have
+// ended, each once.
+type exceptionAlerts struct {
+	set     func() *policies.Set
+	sink    *cloudevents.Sink
+	warning time.Duration
+	now     func() time.Time
+
+	told map[exceptionAlert]bool
+}
+
+// exceptionAlert is what is told once: a later end is told about again.
+type exceptionAlert struct {
+	typ, namespace, name string
+	end                  time.Time
+}
+
+// endOfException is the data of an event about an exception.
+type endOfException struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	Owner     string    `json:"owner"`
+	Reason    string    `json:"reason"`
+	Ticket    string    `json:"ticket,omitempty"`
+	Ends      time.Time `json:"ends"`
+}
+
+// lead tells until ctx ends.
+func (a *exceptionAlerts) lead(ctx context.Context) {
+	a.told = map[exceptionAlert]bool{}
+	ticker := time.NewTicker(exceptionAlertInterval)
+	defer ticker.Stop()
+	for {
+		a.tell()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (a *exceptionAlerts) tell() {
+	set := a.set()
+	if set == nil {
+		return
+	}
+	current := map[exceptionAlert]bool{}
+	for _, e := range set.Exceptions() {
+		end, counts := e.LastEnd()
+		left := end.Sub(a.now())
+		typ := cloudevents.ExceptionEnded
+		switch {
+		case !counts, left < -exceptionAlertPast, left > 0 && left >= a.warning:
+			continue
+		case left > 0:
+			typ = cloudevents.ExceptionEnding
+		}
+		about := exceptionAlert{typ, e.Namespace, e.Name, end}
+		current[about] = true
+		if a.told[about] {
+			continue
+		}
+		a.sink.Send(cloudevents.Event{
+			Type: typ, Subject: "namespaces/" + e.Namespace + "/PolicyException/" + e.Name, Key: end.UTC().Format(time.RFC3339),
+			Data: endOfException{e.Namespace, e.Name, e.Owner, e.Reason, e.Ticket, end.UTC()},
+		})
+	}
+	a.told = current // what is gone is forgotten
+}

@@ -1,0 +1,111 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/portcullis-dev/portcullis/cloudevents"
+	"github.com/portcullis-dev/portcullis/policies"
+)
+
+// alerted is a CloudEvent as it arrives.
+type alerted struct {
+	Type, Subject string
+	Data          map[string]any
+}
+
+// alertSink is a sink, and what has been sent to it since it was read last.
+func alertSink(t *testing.T) (sink *cloudevents.Sink, read func() []alerted) {
+	t.Helper()
+	var mutex sync.Mutex
+	var all []alerted
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		var a alerted
+		if err := json.Unmarshal(body, &a); err != nil {
+			t.Error(err)
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		all = append(all, a)
+	}))
+	t.Cleanup(server.Close)
+	sink, err := cloudevents.New(cloudevents.Options{URL: server.URL, Source: "/test", Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sink, func() []alerted {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		sink.Run(ended) // delivers what waits
+		mutex.Lock()
+		defer mutex.Unlock()
+		was := all
+		all = nil
+		return was
+	}
+}
+
+// TestExceptionAlerts lets time pass over exceptions, before two replicas of which
+// one takes over from the other.
+func TestExceptionAlerts(t *testing.T) {
+	w := newTestWebhook(t)
+	w.withExceptions(t,
+		exceptionFor(t, "month", "restricted", 30*24*time.Hour),
+		exceptionFor(t, "week", "restricted", 10*24*time.Hour),
+		exceptionFor(t, "orphan", "gone", time.Hour),
+	)
+	sink, read := alertSink(t)
+	now := exceptionsStart
+	replica := func(set func() *policies.Set) *exceptionAlerts {
+		return &exceptionAlerts{set: set, sink: sink, warning: 7 * 24 * time.Hour, now: func() time.Time { return now }}
+	}
+	one := replica(w.admission.policies)
+	tell := func(what string, a *exceptionAlerts, after time.Duration, want ...string) {
+		t.Helper()
+		now = exceptionsStart.Add(after)
+		for range 3 { // once is enough
+			a.tell()
+		}
+		var got []string
+		for _, e := range read() {
+			got = append(got, e.Type+" "+e.Subject)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	day := 24 * time.Hour
+	tell("nothing to tell", one, 3*day)
+	tell("a week before", one, 3*day+time.Second, "dev.portcullis.exception.ending namespaces/portcullis-system/PolicyException/week")
+	tell("the same", one, 9*day)
+	tell("the end", one, 10*day, "dev.portcullis.exception.ended namespaces/portcullis-system/PolicyException/week")
+	tell("another replica, just then", replica(w.admission.policies), 10*day+time.Minute, "dev.portcullis.exception.ended namespaces/portcullis-system/PolicyException/week")
+	tell("another replica, later", replica(w.admission.policies), 11*day)
+	tell("the next one", one, 24*day, "dev.portcullis.exception.ending namespaces/portcullis-system/PolicyException/month")
+	tell("nothing is loaded", replica(func() *policies.Set { return nil }), 24*day)
+}
+
+func TestExceptionAlertData(t *testing.T) {
+	w := newTestWebhook(t)
+	w.withExceptions(t, exceptionFor(t, "e", "restricted", time.Hour))
+	sink, read := alertSink(t)
+	(&exceptionAlerts{set: w.admission.policies, sink: sink, warning: 2 * time.Hour, now: func() time.Time { return exceptionsStart }}).tell()
+	want := []alerted{{
+		"dev.portcullis.exception.ending", "namespaces/portcullis-system/PolicyException/e",
+		map[string]any{"namespace": "portcullis-system", "name": "e", "owner": "team-a", "reason": "because", "ends": "2026-11-21T13:00:00Z"},
+	}}
+	if diff := cmp.Diff(want, read()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
