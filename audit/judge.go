@@ -29,6 +29,10 @@ type Judgement struct {
 	Findings []report.Result
 	// Passed counts rules that found nothing.
 	Passed int
+	// Policies are the names of those that are for the workload, each once.
+	Policies []string
+	// Exceptions are those that cover the workload.
+	Exceptions []report.ExceptionUse
 	// Changes are what mutators did, and what they would do if they were enforced.
 	Changes []report.Change
 	// Readiness is what stands between the workload and the Pod Security levels.

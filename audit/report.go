@@ -29,6 +29,9 @@ func (s *Scan) Report() *report.Audit {
 			a.Summary.Unmatched++
 		}
 		a.Add(w.Results()...)
+		for _, use := range w.Exceptions {
+			a.AddException(use)
+		}
 		for _, c := range w.Changes {
 			c.Kind, c.Namespace, c.Name = w.Kind.Name, w.Namespace, w.Name
 			a.Changes = append(a.Changes, c)

@@ -24,6 +24,12 @@ type Service struct {
 	Interval time.Duration
 	// Worst bounds the findings of a report. Required.
 	Worst int
+	// Scanned is told of each scan, and by what it judged. Nil: nobody is.
+	Scanned func(by Judge, found *Scan)
+	// Latest shows each scan. Nil: nobody does.
+	Latest *Latest
+	// History keeps the figures of each scan. Nil: nobody does.
+	History *History
 	// Metrics takes the figures. Required.
 	Metrics *Metrics
 	// Events has the owners of workloads told what is new, by Events in the name of
@@ -49,6 +55,8 @@ func (s *Service) Run(ctx context.Context) {
 	ctx = logr.NewContext(ctx, logr.FromSlogHandler(s.Log.Handler()))
 	s.Log.Info("scanning the cluster from now on", "interval", s.Interval)
 	defer s.Metrics.reset()
+	s.Latest.begin()
+	defer s.Latest.end()
 	if err := s.run(ctx); err != nil {
 		s.Log.Error("scanning the cluster", "err", err)
 	}
@@ -116,6 +124,10 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 		s.failed(ctx, "keeping reports", err)
 	}
 	s.Metrics.scanned(scan)
+	s.Latest.show(scan, s.remember(ctx, scan))
+	if s.Scanned != nil {
+		s.Scanned(judge, scan)
+	}
 	s.Log.Info("scanned the cluster", "objects", scan.Objects, "workloads", len(scan.Workloads), "judged", scan.Judged,
 		"unseen", len(scan.Problems)+scan.MoreProblems, "reports", written, "took", scan.Took.Round(time.Millisecond))
 	for _, about := range tell {
@@ -130,4 +142,19 @@ func (s *Service) failed(ctx context.Context, what string, err error) {
 	}
 	s.Metrics.failed.Inc()
 	s.Log.Error(what, "err", err)
+}
+
+// remember keeps the figures of a scan and returns those of former ones with them.
+func (s *Service) remember(ctx context.Context, scan *Scan) []report.Figures {
+	if s.History == nil {
+		return nil
+	}
+	figures, err := s.History.Add(ctx, scan.Figures())
+	switch {
+	case errors.Is(err, ErrNoHistory):
+		s.Log.Info("keeping no figures", "because", err)
+	case err != nil:
+		s.failed(ctx, "keeping figures", err)
+	}
+	return figures
 }

@@ -125,6 +125,8 @@ func TestChart(t *testing.T) {
 		{"{highAvailability: true}", "high-availability", nil},
 		{"{highAvailability: true, certificates: {mode: cert-manager}}", "high-availability-cert-manager", nil},
 		{"{networkPolicy: true, monitoring: true, dashboard: true}", "self-signed", []string{"network-policy", "monitoring", "dashboard"}},
+		{"{auditPage: true}", "self-signed", []string{"audit-page"}},
+		{"{auditPage: true, certificates: {mode: cert-manager}}", "cert-manager", []string{"audit-page"}},
 	} {
 		t.Run(test.values, func(t *testing.T) {
 			rendered, err := template(harness.SystemNamespace, test.values)

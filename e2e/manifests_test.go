@@ -102,6 +102,7 @@ func TestOverlays(t *testing.T) {
 		"ClusterRole portcullis-registration",
 		"ClusterRoleBinding portcullis",
 		"ClusterRoleBinding portcullis-registration",
+		"ConfigMap portcullis-system/portcullis-audit",
 		"ConfigMap portcullis-system/portcullis-registration",
 		"CustomResourceDefinition podpolicies.portcullis.dev",
 		"CustomResourceDefinition policyexceptions.portcullis.dev",
@@ -293,7 +294,7 @@ func testRights(t *testing.T, objects []*unstructured.Unstructured) {
 				t.Errorf("the rule %v names everything", rule)
 			}
 		}
-		named := []string{"portcullis", "portcullis-certificate", "portcullis-registration"}
+		named := []string{"portcullis", "portcullis-certificate", "portcullis-audit", "portcullis-registration"}
 		if slices.Contains(rule.Verbs, "update") && (len(rule.ResourceNames) != 1 || !slices.Contains(named, rule.ResourceNames[0])) &&
 			!slices.Equal(rule.Resources, []string{"podpolicies/status", "policyexceptions/status"}) {
 			t.Errorf("the rule %v changes more than our own objects", rule)

@@ -124,7 +124,7 @@ func TestCRDNames(t *testing.T) {
 	for _, column := range crd.Spec.Versions[0].AdditionalPrinterColumns {
 		columns = append(columns, column.Name)
 	}
-	if diff := cmp.Diff([]string{"Mode", "Level", "Rules", "Ready", "Reason", "Age"}, columns); diff != "" {
+	if diff := cmp.Diff([]string{"Mode", "Level", "Rules", "Workloads", "Findings", "Ready", "Reason", "Age"}, columns); diff != "" {
 		t.Errorf("printer columns (-want +got):\n%s", diff)
 	}
 }

@@ -29,6 +29,8 @@ import (
 // +kubebuilder:printcolumn:name=Mode,type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name=Level,type=string,JSONPath=`.spec.validate.podSecurity.level`
 // +kubebuilder:printcolumn:name=Rules,type=integer,JSONPath=`.status.rules`
+// +kubebuilder:printcolumn:name=Workloads,type=integer,JSONPath=`.status.scan.workloads`
+// +kubebuilder:printcolumn:name=Findings,type=integer,JSONPath=`.status.scan.findings`
 // +kubebuilder:printcolumn:name=Ready,type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name=Reason,type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name=Age,type=date,JSONPath=`.metadata.creationTimestamp`

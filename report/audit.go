@@ -19,6 +19,9 @@ type Audit struct {
 	Readiness []Readiness `json:"readiness"`
 	// Changes are what mutators would write into workloads.
 	Changes []Change `json:"changes"`
+	// Trend are the figures of former scans and of this one, by time; empty: they are
+	// not known.
+	Trend []Figures `json:"trend,omitempty"`
 	// Unseen is what could not be listed or read: with any, the audit is not of the
 	// whole cluster.
 	Unseen []string `json:"unseen"`

@@ -14,6 +14,7 @@ type auditContent struct {
 	Namespaces []pageNamespace
 	Changes    []pageChange
 	Matrix     *pageMatrix // nil: none
+	Trend      *pageTrend  // nil: none
 }
 
 type (
@@ -58,9 +59,36 @@ func writeAuditHTML(w io.Writer, a *Audit, o Options) error {
 	for _, s := range changeSums(a.Changes) {
 		p.Changes = append(p.Changes, pageChange{plain(s.Rule), plain(s.Policy), s.note(), s.Fields, s.Workloads})
 	}
-	p.Matrix = pageMatrixOf(a.Readiness)
+	for i := range p.Exempt {
+		p.Exempt[i].Place = ""
+	}
+	p.Matrix, p.Trend = pageMatrixOf(a.Readiness), pageTrendOf(a.Trend)
 	return writePage(w, p)
 }
+
+// AuditNotice is what there is to say instead of an audit.
+type AuditNotice struct {
+	// Text is one sentence without a full stop, Remarks are more of them.
+	Text    string
+	Remarks []string
+	// Trend is shown all the same.
+	Trend []Figures
+}
+
+// WriteAuditNotice writes the page of an audit that is not there.
+func WriteAuditNotice(w io.Writer, n AuditNotice, o Options) error {
+	p := pageOf(&Report{}, o)
+	p.Title, p.Verdict, p.Tone, p.Notice, p.Numbers, p.Remarks = "Cluster audit", plain(n.Text), "warn", true, nil, nil
+	for _, remark := range n.Remarks {
+		p.Remarks = append(p.Remarks, plain(remark))
+	}
+	p.Trend = pageTrendOf(n.Trend)
+	return writePage(w, p)
+}
+
+// PagePolicy is the Content-Security-Policy of the HTML pages. They have it in them;
+// a server that sends it too can add what counts in a header alone.
+func PagePolicy() string { return htmlPolicy() }
 
 func (a *Audit) numbers() []pageNumber {
 	var denied, warned, mutated int
@@ -77,6 +105,9 @@ func (a *Audit) numbers() []pageNumber {
 		{"workloads", a.Summary.Objects, ""},
 		{"pods", a.Pods, ""},
 		{"namespaces", len(a.Namespaces), ""},
+	}
+	if a.Summary.Exempt > 0 {
+		numbers = append(numbers, pageNumber{"exempt", a.Summary.Exempt, ""})
 	}
 	for i := range numbers {
 		if numbers[i].Count == 0 {

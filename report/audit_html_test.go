@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -28,6 +29,25 @@ func sampleAudit() *Audit {
 			a.Readiness = append(a.Readiness, c)
 		}
 	}
+	for i := range 30 {
+		a.Trend = append(a.Trend, Figures{
+			Time: sampleOptions.Time.Add(time.Duration(i-29) * 7 * time.Hour), Workloads: 38 + i/15, Denied: 17 - i/4, Warned: 3 + i%3, Findings: 60 - i, Unseen: i / 29,
+		})
+	}
+	for i, e := range []struct {
+		name, ends string
+		needed     int
+	}{{"long", "2027-03-01T00:00:00Z", 2}, {"ending", "2026-11-24T12:00:00Z", 1}, {"idle", "2026-11-21T20:00:00Z", 0}} {
+		a.AddException(ExceptionUse{
+			Exemption: Exemption{"portcullis-system/" + e.name, "team-0" + fmt.Sprint(i), "the exporter <b>needs</b> the port of its host", e.ends}, Objects: 2, Needed: e.needed,
+		})
+	}
+	a.Add(Result{
+		Source: "namespaces/team-00", Kind: "DaemonSet", Namespace: "team-00", Name: "exporter", Policy: "production", Rule: "podSecurity", Check: "hostPorts",
+		Mode: "Enforce", Result: Skip, Container: "exporter", Field: "spec.template.spec.containers[0].ports[0].hostPort", Value: "9100",
+		Message:   "exempt (would fail) by portcullis-system/long of \"team-00\" until 2027-03-01T00:00:00Z: forbidden by Pod Security",
+		Exemption: &Exemption{"portcullis-system/long", "team-00", "because", "2027-03-01T00:00:00Z"},
+	})
 	for i := range 3 {
 		a.Changes = append(a.Changes, Change{Kind: "Deployment", Namespace: "team-00", Name: fmt.Sprint(i / 2), Policy: "p", Rule: "hardening", Mode: "Enforce"})
 	}
@@ -66,6 +86,17 @@ func TestAuditPage(t *testing.T) {
 	if got := strings.Count(colours, "heat-"); got != 4 || strings.Contains(colours, "rgba(0, 0, 0, 0)") {
 		t.Errorf("got colours %s, want one for each of the four degrees here", colours)
 	}
+	exceptions := evaluate[string](v, `[...document.querySelectorAll("[aria-labelledby=exceptions] table:first-of-type tbody tr")].map((r) => [...r.children].map((c) => c.textContent).join("|")).join("\n")`)
+	for _, want := range []string{
+		"portcullis-system/idle|team-02|21 Nov 2026, 20:00 UTCless than a day left|2 objects|not needed|the exporter <b>needs</b>",
+		"portcullis-system/ending|team-01|24 Nov 2026, 12:00 UTC3 days left|2 objects|by 1 of them|",
+		"portcullis-system/long|team-00|1 Mar 2027, 00:00 UTC99 days left|2 objects|by 2 of them|",
+	} {
+		before, after, found := strings.Cut(exceptions, want)
+		if !found || strings.Contains(after, "idle|") {
+			t.Errorf("got exceptions\n%s\nwant %q in the order of their ends, after %q", exceptions, want, before)
+		}
+	}
 	v.run(chromedp.Click(`.namespace-filter[value="namespace team-01"]`))
 	evaluate[bool](v, settled)
 	if got, want := evaluate[string](v, shownText), "10 of 40 findings, in 1 of 4 objects"; got != want {
@@ -87,9 +118,9 @@ func TestAuditPageLooks(t *testing.T) {
 	for _, look := range []struct {
 		name, scheme string
 		width        int64
-	}{{"audit-light", "light", 1280}, {"audit-dark", "dark", 1280}, {"audit-narrow", "light", 380}} {
+	}{{"audit-light", "light", 1280}, {"audit-dark", "dark", 1280}, {"audit-narrow", "light", 380}, {"audit-narrow-dark", "dark", 380}} {
 		v.colourScheme(look.scheme)
-		v.run(chromedp.EmulateViewport(look.width, 1500))
+		v.run(chromedp.EmulateViewport(look.width, 2400))
 		if evaluate[int64](v, `document.documentElement.scrollWidth`) > look.width {
 			t.Errorf("%s: the page is wider than %d pixels", look.name, look.width)
 		}

@@ -14,16 +14,23 @@ func writeAuditJSON(w io.Writer, a *Audit, _ Options) error {
 	if err := writeList(out, a.sorted()); err != nil {
 		return err
 	}
-	fields := []struct {
+	type field struct {
 		name  string
 		write func() error
-	}{
+	}
+	fields := []field{
 		{"changes", func() error { return writeList(out, a.Changes) }},
 		{"namespaces", func() error { return writeList(out, a.Namespaces) }},
 		{"readiness", func() error { return writeList(out, a.Readiness) }},
 		{"unseen", func() error { return writeList(out, a.Unseen) }},
 		{"pods", func() error { return writeValue(out, a.Pods, "  ") }},
 		{"summary", func() error { return writeValue(out, a.Summary, "  ") }},
+	}
+	if len(a.Exceptions) > 0 {
+		fields = append(fields, field{"exceptions", func() error { return writeList(out, a.Exceptions) }})
+	}
+	if len(a.Trend) > 0 {
+		fields = append(fields, field{"trend", func() error { return writeList(out, a.Trend) }})
 	}
 	for _, f := range fields {
 		out.WriteString(",\n  \"" + f.name + "\": ")

@@ -24,6 +24,7 @@ func writeAuditText(w io.Writer, a *Audit, o Options) error {
 		}
 		t.line("")
 	}
+	t.exceptions(exempt(results), a.Exceptions)
 	t.namespaces(a.Namespaces)
 	t.changes(a.Changes)
 	t.readiness(a.Readiness)

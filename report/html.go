@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"fmt"
 	"html/template"
 	"io"
 	"regexp"
@@ -70,12 +71,17 @@ type htmlContent struct {
 	Rules   []pageRule
 	Skipped []pageSkipped
 	// Exceptions tell what exceptions are good for, Exempt what they exempt.
-	Exceptions []string
+	Exceptions []pageException
 	Exempt     []pageExempt
 
-	// Groups are the findings of each object.
-	Groups []pageGroup
-	Filter pageFilter
+	// Notice is set for a page that is about no objects, and so without findings.
+	Notice bool
+
+	// Groups are the findings of each object, Omitted says how many there are beside
+	// those.
+	Groups  []pageGroup
+	Filter  pageFilter
+	Omitted string
 
 	// What only the audit of a cluster has.
 	auditContent
@@ -118,15 +124,17 @@ func writeHTML(w io.Writer, r *Report, o Options) error { return writePage(w, pa
 // pageOf is what the page of a report shows.
 func pageOf(r *Report, o Options) htmlContent {
 	results := r.sorted()
+	listed, omitted := pageFindings(results)
 	p := htmlContent{
 		Policy: htmlPolicy(), Style: template.CSS(htmlStyle), Script: template.JS(htmlScript),
 		Title: "Policy report", Version: plain(o.Version),
 		Verdict: verdict(r), Tone: pageTone(r.Summary), Numbers: pageNumbers(r.Summary), Remarks: remarks(r.Summary),
 		Rules: pageRules(results), Skipped: pageSkips(results),
-		Groups: pageGroups(results), Filter: pageFilterOf(results),
+		Groups: pageGroups(listed), Filter: pageFilterOf(listed), Omitted: omitted,
 	}
-	for _, use := range r.Exceptions {
-		p.Exceptions = append(p.Exceptions, use.String())
+	ending := slices.SortedStableFunc(slices.Values(r.Exceptions), func(a, b ExceptionUse) int { return cmp.Compare(a.ExpiresAt, b.ExpiresAt) })
+	for _, use := range ending {
+		p.Exceptions = append(p.Exceptions, pageExceptionOf(use, o.Time))
 	}
 	for _, result := range exempt(results) {
 		p.Exempt = append(p.Exempt, pageExempt{object(result), plain(ruleID(result)), plain(result.Policy), sentence(result), place(result)})
@@ -135,6 +143,36 @@ func pageOf(r *Report, o Options) htmlContent {
 		p.Time, p.TimeText = o.Time.UTC().Format(time.RFC3339), o.Time.UTC().Format("2 January 2006, 15:04 UTC")
 	}
 	return p
+}
+
+// maxPageFindings bounds the findings on a page: more open slowly, and nobody reads
+// them.
+const maxPageFindings = 5000
+
+// pageFindings are the findings that a page lists, in the order of the results, and
+// what to say about the others. The worst are listed.
+func pageFindings(results []Result) (listed []Result, omitted string) {
+	for _, r := range results {
+		if r.Result != Pass && r.Result != Skip {
+			listed = append(listed, r)
+		}
+	}
+	if len(listed) <= maxPageFindings {
+		return listed, ""
+	}
+	order := make([]int, len(listed))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return Worst(&listed[a], &listed[b]) })
+	worst := order[:maxPageFindings]
+	slices.Sort(worst)
+	all := listed
+	listed = make([]Result, 0, len(worst))
+	for _, i := range worst {
+		listed = append(listed, all[i])
+	}
+	return listed, fmt.Sprintf("These are the %d worst of %d findings. The counts above are of all, and so is --output json.", len(listed), len(all))
 }
 
 func writePage(w io.Writer, p htmlContent) error {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -36,6 +37,17 @@ type leader struct {
 	// is lost.
 	lead []func(ctx context.Context)
 	log  *slog.Logger
+
+	elector atomic.Pointer[leaderelection.LeaderElector]
+}
+
+// holder is the name in the lease of the replica that leads, empty while that is not
+// known.
+func (l *leader) holder() string {
+	if elector := l.elector.Load(); elector != nil {
+		return elector.GetLeader()
+	}
+	return ""
 }
 
 // newLeader makes a candidate. Its name in the lease is that of its pod, and
@@ -79,6 +91,7 @@ func (l *leader) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("standing for election: %w", err)
 	}
+	l.elector.Store(elector)
 	ctx = logr.NewContext(ctx, logr.FromSlogHandler(l.log.Handler()))
 	for ctx.Err() == nil {
 		elector.Run(ctx)
@@ -97,6 +110,7 @@ func (s *server) addLeader(lead []func(context.Context)) error {
 	if err != nil {
 		return err
 	}
+	s.elected = elected
 	return s.manager.Add(elected)
 }
 

@@ -28,6 +28,8 @@ type clusterPolicies struct {
 
 	changed chan struct{} // holds one signal: several changes are taken together
 	current atomic.Pointer[loaded]
+	// scans are what the last scan of this replica found, by name; nil: none yet.
+	scans atomic.Pointer[map[string]policyScan]
 	// seen and seenExceptions hold one signal after a load, and after a change of a
 	// status, for who writes the status of policies and that of exceptions.
 	seen, seenExceptions chan struct{}

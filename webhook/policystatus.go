@@ -83,6 +83,7 @@ func (s *policyStatus) write(ctx context.Context, name string, version policyVer
 	p.Status.ObservedGeneration = version.generation
 	p.Status.Rules = int32(version.rules)
 	p.Status.LastValid = version.stored()
+	p.Status.Scan = s.source.scanOf(name, version, p.Status.Scan)
 	meta.SetStatusCondition(&p.Status.Conditions, version.ready())
 	if equality.Semantic.DeepEqual(before, &p.Status) {
 		return nil

@@ -98,6 +98,9 @@ type Options struct {
 	// Lead makes more work for the replica that holds the Lease, which shares what
 	// reviews are answered from and ends with its context. Nil: none.
 	Lead func(Shared) func(context.Context)
+	// AuditPage is served on AuditAddress, host:port. Nil: there is none.
+	AuditPage    http.Handler
+	AuditAddress string
 	// Alerts takes what somebody outside should know now. Nil: nobody does.
 	Alerts *cloudevents.Sink
 	// Log takes what an admin should know. Required.
@@ -116,6 +119,12 @@ type Shared struct {
 	Images interface {
 		Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
 	}
+	// Scanned takes what a scan found by the set of policies of that number, by the
+	// names of the policies, for their status.
+	Scanned func(set int, counts map[string]policies.PolicyScan)
+	// Leader is the name in the Lease of the replica that leads, empty while that is
+	// not known.
+	Leader func() string
 }
 
 func (o Options) exceptionNamespaces() []string {
@@ -203,6 +212,15 @@ type server struct {
 	draining atomic.Bool
 	bodies   *semaphore.Weighted // of maxBodies, for both endpoints
 	loaded   func() bool         // whether the policies are
+	elected  *leader             // nil: nothing is there to lead
+}
+
+// leader is the name of the replica that leads, empty while that is not known.
+func (s *server) leader() string {
+	if s.elected == nil {
+		return ""
+	}
+	return s.elected.holder()
 }
 
 // setUp gives the manager everything it has to run.
@@ -242,7 +260,9 @@ func (s *server) setUp(ctx context.Context) error {
 		return fmt.Errorf("adding the warm-up: %w", err)
 	}
 	if s.options.Lead != nil {
-		source.lead = append(source.lead, s.options.Lead(Shared{Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries)}))
+		source.lead = append(source.lead, s.options.Lead(Shared{
+			Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries), Scanned: source.scanned, Leader: s.leader,
+		}))
 	}
 	if s.options.Alerts != nil {
 		alerts := &exceptionAlerts{set: source.set, sink: s.options.Alerts, warning: s.options.ExceptionWarning, now: time.Now}
@@ -303,6 +323,8 @@ type policySource struct {
 	// named are the policies that an exception can name, with changes of a moment
 	// ago.
 	named func(context.Context) ([]*policies.Compiled, error)
+	// scanned takes what a scan found by a set of them.
+	scanned func(int, map[string]policies.PolicyScan)
 	// lead is what the replica that holds the lease does about them.
 	lead []func(context.Context)
 }
@@ -324,8 +346,10 @@ func (s *server) policySource(ctx context.Context) (policySource, error) {
 		source: source, client: s.manager.GetClient(), events: s.manager.GetEventRecorder(eventSource),
 		warning: s.options.ExceptionWarning, log: s.options.Log,
 	}
-	lead := []func(context.Context){status.lead, exceptions.lead}
-	return policySource{set: source.set, versioned: source.versioned, stored: source.stored, named: named, lead: lead}, s.manager.Add(source)
+	return policySource{
+		set: source.set, versioned: source.versioned, stored: source.stored, named: named, scanned: source.scanned,
+		lead: []func(context.Context){status.lead, exceptions.lead},
+	}, s.manager.Add(source)
 }
 
 // filePolicies are those that were read at the start.
@@ -343,6 +367,7 @@ func (s *server) filePolicies() (policySource, error) {
 		set:       func() *policies.Set { return set },
 		versioned: func() (*policies.Set, int) { return set, 0 },
 		named:     func(context.Context) ([]*policies.Compiled, error) { return set.Policies(), nil },
+		scanned:   func(int, map[string]policies.PolicyScan) {}, // files have no status
 	}, nil
 }
 
@@ -381,6 +406,12 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	})
 	if err := s.manager.Add(listening); err != nil {
 		return fmt.Errorf("adding the TLS server: %w", err)
+	}
+	if s.options.AuditPage != nil {
+		page := &auditPage{address: s.options.AuditAddress, page: s.options.AuditPage, manager: s.manager, served: served, log: s.options.Log}
+		if err := s.manager.Add(page); err != nil {
+			return fmt.Errorf("adding the audit page: %w", err)
+		}
 	}
 	answers := listening.StartedChecker()
 	checks = append(checks, check{"tls", func() error { return answers(nil) }})

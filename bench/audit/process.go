@@ -35,7 +35,7 @@ func start(ctx context.Context, binary, dir, kubeconfig string, objects, workloa
 	}
 	p := &process{scans: make(chan time.Duration, 100), want: fmt.Sprintf("objects=%d workloads=%d ", objects, workloads)}
 	p.cmd = exec.CommandContext(ctx, binary, "serve", "--kubeconfig="+kubeconfig, "--cert-dir="+dir, "--policy="+filepath.Join(dir, "policy.yaml"),
-		"--address=127.0.0.1:"+port, "--metrics-address=0", "--health-address=0", "--shutdown-delay=0s", "--audit-interval=1s")
+		"--address=127.0.0.1:"+port, "--metrics-address=0", "--health-address=0", "--shutdown-delay=0s", "--audit-interval=1s", "--audit-address=127.0.0.1:0")
 	// The soft limit of the Deployment that ships.
 	p.cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "GOMEMLIMIT=224MiB"}
 	log, err := p.cmd.StderrPipe()

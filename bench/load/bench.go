@@ -222,7 +222,7 @@ func (b *bench) serve(ctx context.Context, name, policy string) (*process, strin
 		args: []string{
 			"serve", "--kubeconfig", b.file("kubeconfig"), "--policy", policy, "--registries", b.file("registries.yaml"),
 			"--address", address, "--health-address", healthAddress, "--metrics-address", "0",
-			"--cert-dir", b.dir, "--shutdown-delay", "0s",
+			"--cert-dir", b.dir, "--shutdown-delay", "0s", "--audit-address", "0",
 		},
 	})
 	return p, "https://" + address, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -19,12 +20,14 @@ import (
 type auditServeFlags struct {
 	interval time.Duration
 	worst    int
+	address  string
 	events   bool
 }
 
 func (f *auditServeFlags) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.interval, "audit-interval", 10*time.Minute, "how long from one scan of what runs to the next, 0 for none")
 	flags.IntVar(&f.worst, "audit-findings", audit.DefaultWorst, "`number` of findings in the report of a namespace, the worst ones; more are only counted")
+	flags.StringVar(&f.address, "audit-address", "127.0.0.1:8083", "`host:port` of /audit and /audit.json, which show the last scan, 0 for none; on another address than a loopback one by TLS, to whom the API server authenticates and allows to get these paths")
 	flags.BoolVar(&f.events, "audit-events", true, "tell what a scan finds anew by Events on the workloads, a bounded number of them; --audit-events=false for none")
 }
 
@@ -39,11 +42,14 @@ func (f *auditServeFlags) check() error {
 	if f.worst < 1 || f.worst > 1000 {
 		errs = append(errs, fmt.Errorf("reading --audit-findings %d: want 1 to 1000", f.worst))
 	}
+	if err := checkAddress("--audit-address", f.address, 0); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
-// lead makes what scans, nil for nothing.
-func (f *auditServeFlags) lead(o webhook.Options) func(webhook.Shared) func(context.Context) {
+// addTo makes what scans, and what shows the scans, unless there is nothing to do.
+func (f *auditServeFlags) addTo(o *webhook.Options) error {
 	if f.interval == 0 {
 		return nil
 	}
@@ -52,17 +58,60 @@ func (f *auditServeFlags) lead(o webhook.Options) func(webhook.Shared) func(cont
 	if name, err := os.Hostname(); err == nil && name != "" {
 		host = name
 	}
-	return func(shared webhook.Shared) func(context.Context) {
-		return (&audit.Service{
-			Config: o.Config, Judge: func() (audit.Judge, error) { return servingJudge(shared) }, Interval: f.interval, Worst: f.worst,
-			Metrics: audit.NewMetrics(ctrlmetrics.Registry), Events: f.events, Instance: host[:min(len(host), 128)], Alerts: o.Alerts, Log: o.Log,
-		}).Run
+	history, err := audit.NewHistory(o.Config, o.Lease.Namespace)
+	if err != nil {
+		return err
+	}
+	service := &audit.Service{
+		Config: o.Config, Interval: f.interval, Worst: f.worst, History: history,
+		Events: f.events, Instance: host[:min(len(host), 128)], Alerts: o.Alerts, Log: o.Log,
+	}
+	if f.address != "0" {
+		_, port, _ := net.SplitHostPort(f.address) // which check has read
+		service.Latest = &audit.Latest{
+			Version: version, History: history, Namespace: o.Lease.Namespace, Port: port, Exposed: !webhook.LocalAddress(f.address), Log: o.Log,
+		}
+		o.AuditPage, o.AuditAddress = service.Latest, f.address
+	}
+	o.Lead = func(shared webhook.Shared) func(context.Context) {
+		if service.Latest != nil {
+			service.Latest.Leader = shared.Leader
+		}
+		service.Metrics = audit.NewMetrics(ctrlmetrics.Registry)
+		versions := f.versions(o)
+		service.Judge = func() (audit.Judge, error) { return servingJudge(shared, versions()) }
+		service.Scanned = func(by audit.Judge, found *audit.Scan) {
+			if j, ok := by.(*clusterJudge); ok {
+				shared.Scanned(j.set, found.PolicyScans())
+			}
+		}
+		return service.Run
+	}
+	return nil
+}
+
+// versions are those of the readiness matrix, which the page shows. They are asked of
+// the API server until it has answered once.
+func (f *auditServeFlags) versions(o *webhook.Options) func() []string {
+	var known []string
+	return func() []string {
+		if f.address == "0" || known != nil {
+			return known
+		}
+		versions, err := podSecurityVersions(o.Config)
+		if err != nil {
+			o.Log.Warn("making the readiness matrix for the latest version alone", "err", err)
+			return []string{"latest"}
+		}
+		known = versions
+		return known
 	}
 }
 
-// servingJudge is the judge by what is in force, nil before that is known.
-func servingJudge(shared webhook.Shared) (audit.Judge, error) {
-	set, version := shared.Policies()
+// servingJudge is the judge by what is in force, nil before that is known, with the
+// readiness for some versions of the Pod Security levels.
+func servingJudge(shared webhook.Shared, versions []string) (audit.Judge, error) {
+	set, number := shared.Policies()
 	if set == nil {
 		return nil, nil
 	}
@@ -75,8 +124,12 @@ func servingJudge(shared webhook.Shared) (audit.Judge, error) {
 		}
 		j.glass = glassOf(list)
 	}
-	// The readiness matrix is for who asks for it, by portcullis audit.
-	return newClusterJudge(j, fmt.Sprintf("%d, %d ended, %s", version, ended(set, now), j.glass.version(now)), nil)
+	made, err := newClusterJudge(j, fmt.Sprintf("%d, %d ended, %v, %s", number, ended(set, now), versions, j.glass.version(now)), versions)
+	if err != nil {
+		return nil, err
+	}
+	made.set, made.offlineMatrix = number, true
+	return made, nil
 }
 
 // ended counts the exceptions that have ended, for each policy by itself: with each

@@ -30,7 +30,7 @@ func TestServingJudgeVersion(t *testing.T) {
 		return made
 	}
 	version := func(of *policies.Set, number int) string {
-		j, err := servingJudge(webhook.Shared{Engine: core, Policies: func() (*policies.Set, int) { return of, number }})
+		j, err := servingJudge(webhook.Shared{Engine: core, Policies: func() (*policies.Set, int) { return of, number }}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestServingJudgeVersion(t *testing.T) {
 			t.Errorf("%s: got versions %q and %q, want them to be the same: %t", name, test.a, test.b, test.same)
 		}
 	}
-	j, err := servingJudge(webhook.Shared{Engine: core, Policies: func() (*policies.Set, int) { return nil, 0 }})
+	j, err := servingJudge(webhook.Shared{Engine: core, Policies: func() (*policies.Set, int) { return nil, 0 }}, nil)
 	if j != nil || err != nil {
 		t.Errorf("before the policies are loaded: got %v and error %v, want neither", j, err)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/portcullis-dev/portcullis/audit"
 	"github.com/portcullis-dev/portcullis/engine"
@@ -15,6 +17,10 @@ type clusterJudge struct {
 	*judge
 	version string
 	matrix  *audit.Matrix
+	// set is the number of the policies of a server.
+	set int
+	// offlineMatrix has the readiness found out without a question to a registry.
+	offlineMatrix bool
 }
 
 // newClusterJudge makes one whose readiness is for some versions of the Pod Security
@@ -52,6 +58,9 @@ func (c *clusterJudge) Judge(ctx context.Context, r engine.Review) audit.Judgeme
 	if j.images != nil {
 		j.images, images = noted, noted
 	}
+	if c.offlineMatrix {
+		images = nil
+	}
 	out := audit.Judgement{Credentials: credentials(r), Readiness: c.matrix.Judge(ctx, r, images)}
 	d := &input.Document{Kind: r.Workload.Kind.Name, Workload: r.Workload}
 	decision := j.judge(ctx, r)
@@ -64,9 +73,23 @@ func (c *clusterJudge) Judge(ctx context.Context, r engine.Review) audit.Judgeme
 		}
 		out.Findings = append(out.Findings, result)
 	}
+	out.Policies = policiesOf(decision.plan)
+	out.Exceptions = exceptionUses(decision, j.now)
 	out.Changes = append(reportChanges(decision.mutation.Edits), reportChanges(decision.mutation.Proposed)...)
 	out.Needs, out.Facts = noted.needs, noted.facts
 	return out
+}
+
+// policiesOf are the names of the policies whose rules are for a workload, each
+// once. What the labels of a namespace ask for is not among them.
+func policiesOf(plan *engine.Plan) []string {
+	var names []string
+	for _, r := range plan.Rules() {
+		if !strings.HasPrefix(r.Policy, "Namespace/") && !slices.Contains(names, r.Policy) {
+			names = append(names, r.Policy)
+		}
+	}
+	return names
 }
 
 func reportChanges(edits []engine.Edit) []report.Change {

@@ -170,8 +170,11 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	keep(err)
 	o.Alerts, err = f.alerts.sink(o.Log)
 	keep(err)
-	o.Lead = f.audit.lead(o)
-	return o, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return o, err
+	}
+	err = f.audit.addTo(&o)
+	return o, err
 }
 
 // checkExceptions refuses namespaces that there cannot be: their exceptions would

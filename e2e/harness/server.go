@@ -85,7 +85,7 @@ func (c *Cluster) StartServer(o ServeOptions) (*Server, error) {
 	args := []string{
 		"serve", "--kubeconfig=" + kubeconfig, "--cert-dir=" + s.CertDir, "--log-level=debug",
 		"--address=127.0.0.1:" + ports[0], "--health-address=" + s.health, "--metrics-address=" + s.metrics,
-		"--shutdown-delay=0s", "--audit-interval=0", // whose questions to registries a test would take for its own
+		"--shutdown-delay=0s", "--audit-address=0", "--audit-interval=0", // whose questions to registries a test would take for its own
 	}
 	if o.SelfSigned {
 		s.Endpoint = Endpoint{URL: "https://localhost:" + ports[0]}

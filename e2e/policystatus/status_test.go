@@ -188,8 +188,8 @@ func TestKubectl(t *testing.T) {
 	for _, args := range [][]string{{"get", "pp", "shown"}, {"get", "portcullis", "--all-namespaces"}} {
 		got := kubectl(t, c, args...)
 		lines := strings.Split(got, "\n")
-		if fields := strings.Fields(lines[0]); strings.Join(fields[len(fields)-6:], " ") != "NAME MODE LEVEL RULES READY AGE" {
-			t.Errorf("%v: got columns %q, want NAME, MODE, LEVEL, RULES, READY and AGE", args, lines[0])
+		if fields := strings.Fields(lines[0]); strings.Join(fields[len(fields)-8:], " ") != "NAME MODE LEVEL RULES WORKLOADS FINDINGS READY AGE" {
+			t.Errorf("%v: got columns %q, want NAME, MODE, LEVEL, RULES, WORKLOADS, FINDINGS, READY and AGE", args, lines[0])
 		}
 		if !strings.Contains(strings.Join(strings.Fields(got), " "), "shown Warn baseline 2 True ") {
 			t.Errorf("%v: got\n%s\nwant shown, Warn, baseline, 2, True", args, got)
