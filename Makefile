@@ -16,7 +16,8 @@ controlplane = assets=$$(e2e/controlplane/ensure) && export KUBEBUILDER_ASSETS="
 chromium = browser=$$(report/chromium/ensure) && export CHROMIUM="$$browser" &&
 
 # Deepcopy functions and CRDs, in a copy of the tree's folders below $(1).
-generate = $(GO) tool controller-gen object crd paths=./policies output:object:dir=$(1)/policies output:crd:dir=$(1)/manifests/crds
+generate = $(GO) tool controller-gen object crd paths=./policies output:object:dir=$(1)/policies output:crd:dir=$(1)/manifests/crds && \
+	$(GO) tool controller-gen crd:maxDescLen=0 paths=./report/wgpolicy output:crd:dir=$(1)/manifests/components/policy-reports
 
 .PHONY: help
 help: ## This list
@@ -42,7 +43,8 @@ lint: ## go vet, staticcheck, gofumpt, go mod tidy, and whether `make generate` 
 	$(GO) mod tidy -diff
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
 	diff -u policies/zz_generated.deepcopy.go "$$fresh/policies/zz_generated.deepcopy.go" && \
-	diff -ru --exclude kustomization.yaml manifests/crds "$$fresh/manifests/crds"
+	diff -ru --exclude kustomization.yaml manifests/crds "$$fresh/manifests/crds" && \
+	diff -ru --exclude kustomization.yaml manifests/components/policy-reports "$$fresh/manifests/components/policy-reports"
 
 .PHONY: generate
 generate: ## Deepcopy functions, CRDs and docs/policies.md from the types in policies/; installations in one file

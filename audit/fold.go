@@ -14,6 +14,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/presence"
 	"github.com/portcullis-dev/portcullis/report"
 )
 
@@ -25,6 +26,9 @@ type entity struct {
 	uid, owner      string
 	judged          *judged
 	pods            int
+	// away is the gap in which it was created, nil for none; once lists are folded
+	// only where it would have been refused.
+	away *presence.Gap
 	// into is what accounts for the entity, nil: it stands alone.
 	into *entity
 }
@@ -42,6 +46,7 @@ type part struct {
 type group struct {
 	namespace, owner string
 	key              key
+	away             *presence.Gap
 }
 
 func newPart(c *scanning, kind pod.Kind) *part {
@@ -75,7 +80,7 @@ func (p *part) add(ctx context.Context, object jsontext.Value) error {
 		p.note(Problem{fmt.Sprintf("%s %s", p.kind.Name, engine.Quote(m.Name)), m.Namespace, err})
 		return nil
 	}
-	e := &entity{kind: p.kind, namespace: m.Namespace, name: m.Name, uid: m.UID, owner: owner, judged: j}
+	e := &entity{kind: p.kind, namespace: m.Namespace, name: m.Name, uid: m.UID, owner: owner, judged: j, away: p.gap(m.Created)}
 	if p.kind.IsPod() {
 		p.addPod(e, k)
 		return nil
@@ -108,7 +113,7 @@ func (p *part) judge(ctx context.Context, h *header, object jsontext.Value, labe
 			return nil, key{}, err
 		}
 		known = seen{resourceVersion: m.ResourceVersion, surroundings: around}
-		if known.key, err = keyOf(decoded, surroundings{p.Judge.Version(), m.Namespace, labels}); err != nil {
+		if known.key, err = keyOf(decoded, surroundings{p.Judge.Version(), m.Namespace, labels, p.Judge.Excepting(m.Namespace, decoded)}); err != nil {
 			return nil, key{}, err
 		}
 	}
@@ -138,7 +143,7 @@ func (c *scanning) around(namespace string, labels map[string]string) uint64 {
 
 // addPod puts a pod to its equals, of which the first by name speaks for all.
 func (p *part) addPod(e *entity, k key) {
-	g := group{e.namespace, e.owner, k}
+	g := group{e.namespace, e.owner, k, e.away}
 	if e.owner == "" {
 		g.owner = e.uid // nobody's pods are nobody's replicas
 	}
@@ -157,6 +162,7 @@ func (p *part) addPod(e *entity, k key) {
 
 // commit hands over what the list has yielded.
 func (p *part) commit() {
+	maps.Copy(p.scanning.groups, p.groups)
 	p.scan.Objects += p.objects
 	for _, e := range p.entities {
 		p.order = append(p.order, e)
@@ -170,20 +176,22 @@ func (p *part) commit() {
 // says more than its owner. An owner reference alone leaves nothing out, since
 // anybody can write one.
 func (c *scanning) fold() {
+	c.confirmAway()
 	for _, e := range c.order {
 		if e.into != nil {
 			continue
 		}
 		owner := c.entities[e.owner].root()
-		if owner != nil && owner != e && owner.namespace == e.namespace && owner.covers(e) {
+		if owner != nil && owner != e && owner.namespace == e.namespace && (e.away == nil || owner.away != nil) && owner.covers(e) {
 			e.into = owner
 			owner.pods += e.pods
 		}
 	}
+	policies := c.Judge.Rules().Policies
 	for _, e := range c.order {
 		if e.into == nil {
 			c.scan.Workloads = append(c.scan.Workloads, Workload{
-				Kind: e.kind, Namespace: e.namespace, Name: e.name, UID: e.uid, Pods: e.pods, Judgement: &e.judged.Judgement,
+				Kind: e.kind, Namespace: e.namespace, Name: e.name, UID: e.uid, Pods: e.pods, Away: e.away, policies: policies, Judgement: &e.judged.Judgement,
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/report"
 )
 
@@ -13,10 +14,24 @@ import (
 type Judge interface {
 	// Version is the same for equal policies, and never the same for others.
 	Version() string
+	// Rules are what it goes by.
+	Rules() Rules
+	// Excepting are the exceptions, by namespace and name, that select a workload:
+	// they go by its name too, of which nothing else that is judged depends.
+	Excepting(namespace string, w *pod.Workload) []string
 	// Judge decides about the creation of a workload, which it may change.
 	Judge(ctx context.Context, r engine.Review) Judgement
 	// Gather finds facts about images, nil where no registry is asked.
 	Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
+}
+
+// Rules are what a Judge goes by.
+type Rules struct {
+	// Exceptions are all that there are, those that have ended too, without what
+	// they are good for.
+	Exceptions []report.ExceptionUse
+	// Policies stand for what the policies say, by name.
+	Policies map[string]string
 }
 
 // Judgement is what is known about one workload, without the object's own name: it
@@ -31,10 +46,12 @@ type Judgement struct {
 	Passed int
 	// Policies are the names of those that are for the workload, each once.
 	Policies []string
-	// Exceptions are those that cover the workload.
-	Exceptions []report.ExceptionUse
 	// Changes are what mutators did, and what they would do if they were enforced.
 	Changes []report.Change
+	// Exceptions are those in force that cover the workload, each with whether it is
+	// needed there. Lapsed are the policies for which one that covers it has ended.
+	Exceptions []report.ExceptionUse
+	Lapsed     []string
 	// Readiness is what stands between the workload and the Pod Security levels.
 	Readiness []Readiness
 	// Needs and Credentials are what the decision asked of registries, Facts the

@@ -233,7 +233,36 @@ func (r *Reports) reports(s *Scan) []*report.Kept {
 		total.Add(results...)
 		total.Summary.Pass += w.Passed
 	}
+	for _, d := range s.Denied {
+		n := byNamespace[d.Namespace]
+		if _, there := slices.BinarySearch(s.Namespaces, d.Namespace); n == nil && there { // nothing runs that was not refused
+			n = &report.Report{}
+			byNamespace[d.Namespace] = n
+		}
+		if n != nil {
+			n.Add(d.Result())
+		}
+	}
+	for _, p := range s.Images {
+		if n := byNamespace[p.Namespace]; n != nil {
+			n.Add(p.Result())
+			total.Add(p.Result())
+		}
+	}
 	total.Results = report.RuleCounts(total.Results)
+	for i := range s.Exceptions {
+		x := &s.Exceptions[i]
+		total.Add(x.ExceptionUse.Result(s.Started))
+		for namespace, in := range x.In {
+			n := byNamespace[namespace]
+			if n == nil { // what is in it counts with an owner elsewhere
+				continue
+			}
+			here := x.ExceptionUse
+			here.Objects, here.Needed = in.Objects, in.Needed
+			n.Add(here.Result(s.Started))
+		}
+	}
 	all := []*report.Kept{r.kept("", total, s.Started)}
 	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
 		all = append(all, r.kept(namespace, byNamespace[namespace], s.Started))

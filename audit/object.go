@@ -21,6 +21,7 @@ type header struct {
 		Namespace       string                  `json:"namespace"`
 		UID             string                  `json:"uid"`
 		ResourceVersion string                  `json:"resourceVersion"`
+		Created         string                  `json:"creationTimestamp"`
 		OwnerReferences []metav1.OwnerReference `json:"ownerReferences"`
 	} `json:"metadata"`
 	Spec struct {
@@ -80,6 +81,8 @@ type surroundings struct {
 	version   string
 	namespace string
 	labels    map[string]string
+	// excepting are the exceptions that select the object, which go by its name.
+	excepting []string
 }
 
 // keyOf is the key of a workload. Pods that only differ in what makes each its own
@@ -89,12 +92,13 @@ func keyOf(w *pod.Workload, c surroundings) (key, error) {
 		Version, Namespace  string
 		NamespaceLabels     map[string]string
 		Kind                string
+		Excepting           []string
 		Owner               string
 		Labels, Annotations map[string]string
 		Template            *metav1.ObjectMeta
 		Spec                *corev1.PodSpec
 	}{
-		Version: c.version, Namespace: c.namespace, NamespaceLabels: c.labels, Kind: w.Kind.Name,
+		Version: c.version, Namespace: c.namespace, NamespaceLabels: c.labels, Kind: w.Kind.Name, Excepting: c.excepting,
 		Labels: shared(w.Metadata.Labels), Annotations: shared(w.Metadata.Annotations), Spec: w.Spec,
 	}
 	if owner := pod.ControllerOf(w); owner != nil {

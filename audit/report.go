@@ -28,14 +28,19 @@ func (s *Scan) Report() *report.Audit {
 		if !w.Matched {
 			a.Summary.Unmatched++
 		}
-		a.Add(w.Results()...)
-		for _, use := range w.Exceptions {
-			a.AddException(use)
+		if w.Away != nil {
+			a.AdmittedWhileDown++
 		}
+		a.Add(w.Results()...)
 		for _, c := range w.Changes {
 			c.Kind, c.Namespace, c.Name = w.Kind.Name, w.Namespace, w.Name
 			a.Changes = append(a.Changes, c)
 		}
+	}
+	a.Images, a.Denied = s.Images, s.Denied
+	for _, x := range s.Exceptions {
+		x.SetDaysLeft(s.Started)
+		a.Exceptions = append(a.Exceptions, x.ExceptionUse)
 	}
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		a.Namespaces = append(a.Namespaces, *counts[name])
@@ -58,6 +63,7 @@ func (w *Workload) Results() []report.Result {
 		r.Source = "namespaces/" + w.Namespace
 		r.Kind, r.Namespace, r.Name = w.Kind.Name, w.Namespace, w.Name
 	}
+	w.markAway(results)
 	return results
 }
 

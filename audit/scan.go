@@ -15,6 +15,8 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/presence"
+	"github.com/portcullis-dev/portcullis/report"
 )
 
 // judging is how many workloads are judged at once. More would only help where
@@ -34,6 +36,9 @@ type Scanner struct {
 	// Namespaces are those to scan; empty: all.
 	Namespaces []string
 
+	// Gaps are times in which nobody judged what was created.
+	Gaps []presence.Gap
+
 	// seen are the objects of the last scan by UID, judged what was found out about
 	// them. Both are replaced by each scan, so that nothing is kept that is gone.
 	seen   map[string]seen
@@ -51,6 +56,8 @@ type seen struct {
 type judged struct {
 	Judgement
 	images string
+	// pinned are the references with a digest.
+	pinned []string
 	// broken marks one that was not made, and is tried again by the next scan.
 	broken bool
 }
@@ -79,6 +86,13 @@ type Scan struct {
 	Workloads []Workload
 	// Namespaces are the names of those that were scanned, sorted.
 	Namespaces []string
+	// Exceptions are those of the rules, by name.
+	Exceptions []Exception
+	// Pinned are the references with a digest, Images what has become of some.
+	Pinned []Pinned
+	Images []report.PinnedImage
+	// Denied are requests that were refused.
+	Denied []report.Denied
 	// Objects are all that were read, Judged those that had to be judged anew.
 	Objects, Judged int
 	// Problems are what could not be seen; with any, the scan is not of the whole
@@ -99,6 +113,11 @@ type Workload struct {
 	// Pods are those that it stands for: its own that say nothing else, or the
 	// equal ones that a Pod speaks for.
 	Pods int
+	// Away is the gap in which the object was created although it would have been
+	// refused; nil: it was not.
+	Away *presence.Gap
+	// policies are those of Rules.
+	policies map[string]string
 	*Judgement
 }
 
@@ -118,6 +137,7 @@ type scanning struct {
 	mutex    sync.Mutex // of problems
 	entities map[string]*entity
 	order    []*entity // as listed: owners before what they own
+	groups   map[group]*entity
 }
 
 // scanOrder has each kind after those that own it.
@@ -132,22 +152,34 @@ func (s *Scanner) Scan(ctx context.Context) (*Scan, error) {
 		Scanner: s, scan: &Scan{Started: time.Now()},
 		labels: map[string]map[string]string{}, hashes: map[string]uint64{}, gone: map[string]bool{},
 		nextSeen: make(map[string]seen, len(s.seen)), nextJudged: make(map[key]*judged, len(s.judged)),
-		entities: map[string]*entity{},
+		entities: map[string]*entity{}, groups: map[group]*entity{},
 	}
 	c.workers.SetLimit(judging)
 	err := c.run(ctx)
 	if stopped := c.workers.Wait(); err == nil {
 		err = stopped
 	}
+	maps.DeleteFunc(c.nextJudged, func(_ key, j *judged) bool { return j.broken })
 	if err != nil {
+		s.resume(c)
 		return nil, err
 	}
-	maps.DeleteFunc(c.nextJudged, func(_ key, j *judged) bool { return j.broken })
 	s.seen, s.judged = c.nextSeen, c.nextJudged
 	c.fold()
+	c.scan.Exceptions, c.scan.Pinned = c.exceptions(), c.pinned()
 	c.scan.Namespaces = slices.Sorted(maps.Keys(c.labels))
 	c.scan.Took = time.Since(c.scan.Started)
 	return c.scan, nil
+}
+
+// resume keeps what a scan has found out that was interrupted, beside what was known
+// before: the next one reads the lists again, and judges what is left.
+func (s *Scanner) resume(c *scanning) {
+	if s.seen == nil {
+		s.seen, s.judged = map[string]seen{}, map[key]*judged{}
+	}
+	maps.Copy(s.seen, c.nextSeen)
+	maps.Copy(s.judged, c.nextJudged)
 }
 
 func (c *scanning) run(ctx context.Context) error {
@@ -255,7 +287,7 @@ func (c *scanning) judgement(ctx context.Context, k key, namespace string, workl
 	if err != nil {
 		return nil, err
 	}
-	j := &judged{}
+	j := &judged{pinned: pinnedImages(w)}
 	c.nextJudged[k] = j
 	c.scan.Judged++
 	review := engine.Review{Workload: w, Namespace: engine.Namespace{Name: namespace, Labels: c.labels[namespace]}}
@@ -270,6 +302,7 @@ func (c *scanning) judgement(ctx context.Context, k key, namespace string, workl
 		}()
 		j.Judgement = c.Judge.Judge(ctx, review)
 		j.images, j.Facts = fingerprint(j.Facts), nil
+		j.broken = ctx.Err() != nil // it may not have waited for registries
 		return ctx.Err()
 	})
 	return j, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
+	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/report"
 )
 
@@ -25,12 +27,26 @@ type imageJudge struct {
 	version string
 	// digests are what tags stand for; nil: no registry is asked.
 	digests map[string]string
+	rules   Rules
+	// excepting are the exceptions of workloads by their names.
+	excepting map[string]string
+	// lapsed are policies with an exception for a workload that has ended.
+	lapsed map[string]string
 
 	mutex  sync.Mutex
 	judged []string
 }
 
 func (j *imageJudge) Version() string { return j.version }
+
+func (j *imageJudge) Rules() Rules { return j.rules }
+
+func (j *imageJudge) Excepting(_ string, w *pod.Workload) []string {
+	if name := j.excepting[w.DisplayName()]; name != "" {
+		return []string{name}
+	}
+	return nil
+}
 
 func (j *imageJudge) Gather(_ context.Context, needs []image.Need, _ image.Credentials) image.Facts {
 	facts := image.Facts{}
@@ -46,6 +62,18 @@ func (j *imageJudge) Judge(ctx context.Context, r engine.Review) Judgement {
 	w := r.Workload
 	j.judged = append(j.judged, w.Kind.Name+" "+w.DisplayName())
 	out := Judgement{Matched: true, Passed: 1}
+	if policy := j.lapsed[w.DisplayName()]; policy != "" {
+		out.Lapsed = []string{policy}
+	}
+	if name := j.excepting[w.DisplayName()]; name != "" {
+		use := report.ExceptionUse{Exemption: report.Exemption{Exception: name, ExpiresAt: "2026-12-31T23:59:59Z"}, Objects: 1}
+		for i := range w.Images() {
+			if strings.Contains(*i.Reference, "bad") {
+				use.Needed = 1
+			}
+		}
+		out.Exceptions = append(out.Exceptions, use)
+	}
 	for i := range w.Images() {
 		if strings.Contains(*i.Reference, "panic") {
 			panic("no such case")
@@ -77,12 +105,16 @@ type made struct {
 	replicas                 *int32
 	phase                    corev1.PodPhase
 	version                  int
+	created                  string
 	more                     map[string]any // of the pod spec
 }
 
 func (m made) json(t testing.TB) (path, text string) {
 	t.Helper()
 	meta := map[string]any{"name": m.name, "namespace": "shop", "uid": m.kind + "/" + m.name, "resourceVersion": fmt.Sprint(m.version)}
+	if m.created != "" {
+		meta["creationTimestamp"] = m.created
+	}
 	if m.owner != "" {
 		kind, name, _ := strings.Cut(m.owner, "/")
 		group := map[string]string{"Job": "batch/v1", "CronJob": "batch/v1", "Database": "example.com/v1"}[kind]
@@ -360,4 +392,39 @@ func TestScanProblems(t *testing.T) {
 			t.Errorf("got %v, want that there is no such namespace", err)
 		}
 	})
+}
+
+// TestScanResumes has a scan break off, and the next one judge what is left.
+func TestScanResumes(t *testing.T) {
+	pager := clusterOf(t, made{kind: "Deployment", name: "web", image: "good:1"}, made{kind: "StatefulSet", name: "db", image: "good:2"}, made{kind: "Pod", name: "a", image: "good:3"})
+	judge := &imageJudge{}
+	broken := &brokenPager{Pager: pager, path: "/api/v1/pods"}
+	s := &Scanner{Pager: broken, Judge: judge}
+	if _, err := s.Scan(t.Context()); err == nil || !strings.Contains(err.Error(), "connection reset") {
+		t.Fatalf("got %v, want the scan to break off", err)
+	}
+	if diff := cmp.Diff([]string{"Deployment web", "StatefulSet db"}, judge.take()); diff != "" {
+		t.Errorf("judged before it broke off (-want +got):\n%s", diff)
+	}
+	broken.path = "none"
+	scan, err := s.Scan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"Pod a"}, judge.take()); diff != "" || len(scan.Workloads) != 3 {
+		t.Errorf("got %d workloads, want 3; judged afterwards (-want +got):\n%s", len(scan.Workloads), diff)
+	}
+}
+
+// brokenPager loses the connection when one list is asked for.
+type brokenPager struct {
+	Pager
+	path string
+}
+
+func (b *brokenPager) Page(ctx context.Context, p Page) (io.ReadCloser, error) {
+	if p.Path == b.path {
+		return nil, errors.New("connection reset by peer")
+	}
+	return b.Pager.Page(ctx, p)
 }

@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/portcullis-dev/portcullis/cloudevents"
+	"github.com/portcullis-dev/portcullis/denials"
+	"github.com/portcullis-dev/portcullis/presence"
 	"github.com/portcullis-dev/portcullis/report"
 )
 
@@ -24,6 +26,12 @@ type Service struct {
 	Interval time.Duration
 	// Worst bounds the findings of a report. Required.
 	Worst int
+	// Gaps returns when nobody was there to judge. Nil: that is not known.
+	Gaps func(context.Context) ([]presence.Gap, error)
+	// Denied returns the requests that were refused. Nil: they are not counted.
+	Denied func(context.Context) ([]denials.Count, error)
+	// Standings asks what has become of pinned images, nil: nobody does.
+	Standings *Standings
 	// Scanned is told of each scan, and by what it judged. Nil: nobody is.
 	Scanned func(by Judge, found *Scan)
 	// Latest shows each scan. Nil: nobody does.
@@ -107,6 +115,11 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 		return min(retry, s.Interval)
 	}
 	scanner.Judge = judge
+	if s.Gaps != nil {
+		if scanner.Gaps, err = s.Gaps(ctx); err != nil {
+			s.failed(ctx, "finding out when nobody was there to judge", err)
+		}
+	}
 	scan, err := scanner.Scan(ctx)
 	if err != nil {
 		s.failed(ctx, "scanning the cluster", err)
@@ -114,6 +127,16 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 	}
 	for _, p := range scan.Problems[:min(len(scan.Problems), maxLogged)] {
 		s.Log.Warn("scanning the cluster: not seen", "what", p.What, "namespace", p.Namespace, "err", p.Err)
+	}
+	if s.Standings != nil {
+		scan.Images = s.Standings.News(scan.Pinned) // of the questions after the scan before
+	}
+	if s.Denied != nil {
+		counts, err := s.Denied(ctx)
+		if err != nil {
+			s.failed(ctx, "reading the refused requests", err)
+		}
+		scan.SetDenied(counts)
 	}
 	written, err := reports.Keep(ctx, scan)
 	s.Metrics.written.Add(float64(written))
@@ -132,6 +155,11 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 		"unseen", len(scan.Problems)+scan.MoreProblems, "reports", written, "took", scan.Took.Round(time.Millisecond))
 	for _, about := range tell {
 		about(ctx, scan)
+	}
+	if s.Standings != nil {
+		if asked := s.Standings.Ask(ctx, scan.Pinned); asked > 0 {
+			s.Log.Info("asked registries about pinned images", "images", asked)
+		}
 	}
 	return s.Interval
 }

@@ -191,7 +191,7 @@ tolerations: [{key: dedicated, operator: Exists}]
 		{"Deployment elsewhere/portcullis", []any{"spec", "template", "spec", "containers", 0, "args"}, []any{
 			"serve", "--self-signed", "--certificate-lifetime=720h", "--secret=elsewhere/portcullis-certificate", "--dns-names=portcullis.elsewhere.svc",
 			"--guard-registration=elsewhere/portcullis-registration",
-			"--lease=elsewhere/portcullis", "--exception-namespaces=elsewhere",
+			"--lease=elsewhere/portcullis", "--heartbeat-lease=elsewhere/portcullis-heartbeat", "--denied=elsewhere/portcullis-denied", "--exception-namespaces=elsewhere",
 			"--preset=restricted", "--registries=/etc/portcullis/registries.yaml", "--pull-secrets", "--log-level=debug", "--log-format=json",
 		}},
 		{"Deployment elsewhere/portcullis", []any{"spec", "template", "spec", "containers", 0, "resources", "limits", "memory"}, "512Mi"},

@@ -103,11 +103,13 @@ func TestOverlays(t *testing.T) {
 		"ClusterRoleBinding portcullis",
 		"ClusterRoleBinding portcullis-registration",
 		"ConfigMap portcullis-system/portcullis-audit",
+		"ConfigMap portcullis-system/portcullis-denied",
 		"ConfigMap portcullis-system/portcullis-registration",
 		"CustomResourceDefinition podpolicies.portcullis.dev",
 		"CustomResourceDefinition policyexceptions.portcullis.dev",
 		"Deployment portcullis-system/portcullis",
 		"Lease portcullis-system/portcullis",
+		"Lease portcullis-system/portcullis-heartbeat",
 		"MutatingWebhookConfiguration portcullis",
 		"Namespace portcullis-system",
 		"Role portcullis-system/portcullis-leader",
@@ -164,7 +166,9 @@ func TestFiles(t *testing.T) {
 			Patches   []struct{ Path string }
 		}
 		readYAML(t, filepath.Join(folder, "kustomization.yaml"), &kustomization)
-		listed := slices.DeleteFunc(slices.Clone(kustomization.Resources), func(r string) bool { return strings.HasPrefix(r, "../") })
+		listed := slices.DeleteFunc(slices.Clone(kustomization.Resources), func(r string) bool {
+			return strings.HasPrefix(r, "../") || strings.Contains(r, "_") // generated, and named by the generator
+		})
 		for _, patch := range kustomization.Patches {
 			if patch.Path != "" {
 				listed = append(listed, patch.Path)
@@ -294,8 +298,11 @@ func testRights(t *testing.T, objects []*unstructured.Unstructured) {
 				t.Errorf("the rule %v names everything", rule)
 			}
 		}
-		named := []string{"portcullis", "portcullis-certificate", "portcullis-audit", "portcullis-registration"}
-		if slices.Contains(rule.Verbs, "update") && (len(rule.ResourceNames) != 1 || !slices.Contains(named, rule.ResourceNames[0])) &&
+		named := []string{
+			"portcullis", "portcullis-certificate", "portcullis-heartbeat", "portcullis-denied", "portcullis-audit", "portcullis-registration",
+		}
+		others := func(name string) bool { return !slices.Contains(named, name) }
+		if slices.Contains(rule.Verbs, "update") && (len(rule.ResourceNames) == 0 || slices.ContainsFunc(rule.ResourceNames, others)) &&
 			!slices.Equal(rule.Resources, []string{"podpolicies/status", "policyexceptions/status"}) {
 			t.Errorf("the rule %v changes more than our own objects", rule)
 		}
@@ -382,7 +389,8 @@ func TestNames(t *testing.T) {
 	for _, port := range container.Ports {
 		ports[port.Name] = port.ContainerPort
 	}
-	lease := find[coordinationv1.Lease](t, objects, "Lease")
+	leases := all[coordinationv1.Lease](t, objects, "Lease") // in the order of their files
+	counts := find[corev1.ConfigMap](t, objects, "ConfigMap")
 	got := map[string]string{
 		"secret":               secret.Namespace + "/" + secret.Name,
 		"dns-names":            service.Name + "." + service.Namespace + ".svc",
@@ -390,7 +398,9 @@ func TestNames(t *testing.T) {
 		"health-address":       fmt.Sprintf(":%d", ports[container.ReadinessProbe.HTTPGet.Port.String()]),
 		"cert-dir":             find[appsv1.Deployment](t, mounted, "Deployment").Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath,
 		"exception-namespaces": find[corev1.Namespace](t, objects, "Namespace").Name,
-		"lease":                lease.Namespace + "/" + lease.Name,
+		"lease":                leases[0].Namespace + "/" + leases[0].Name,
+		"heartbeat-lease":      leases[1].Namespace + "/" + leases[1].Name,
+		"denied":               counts.Namespace + "/" + counts.Name,
 		"metrics-address":      fmt.Sprintf(":%d", ports["metrics"]),
 	}
 	for flag, value := range got {

@@ -94,6 +94,12 @@ func NotNeeded(verdicts ...Verdict) []*policies.CompiledException {
 	return slices.DeleteFunc(all, func(e *policies.CompiledException) bool { return used[e] })
 }
 
+// Excepting are the exceptions that select a workload of a namespace; some may have
+// ended.
+func Excepting(set *policies.Set, namespace string, w *pod.Workload) []*policies.CompiledException {
+	return excepting(set, namespace, w)
+}
+
 // excepting are the exceptions that select a workload.
 func excepting(set *policies.Set, namespace string, w *pod.Workload) []*policies.CompiledException {
 	t := policies.ExceptionTarget{Kind: w.Kind.Name, Name: w.Metadata.Name, GenerateName: w.Metadata.GenerateName}

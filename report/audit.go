@@ -13,12 +13,19 @@ type Audit struct {
 	Report
 	// Pods are those that the workloads stand for.
 	Pods int `json:"pods"`
+	// AdmittedWhileDown are the workloads that were created while the webhook was away,
+	// and would have been refused.
+	AdmittedWhileDown int `json:"admittedWhileDown"`
 	// Namespaces are by name, those without a workload left out.
 	Namespaces []NamespaceCounts `json:"namespaces"`
 	// Readiness is by namespace, level and version.
 	Readiness []Readiness `json:"readiness"`
 	// Changes are what mutators would write into workloads.
 	Changes []Change `json:"changes"`
+	// Denied are requests that were refused, those seen last first.
+	Denied []Denied `json:"denied"`
+	// Images are those about which registries have news since they were pinned.
+	Images []PinnedImage `json:"images"`
 	// Trend are the figures of former scans and of this one, by time; empty: they are
 	// not known.
 	Trend []Figures `json:"trend,omitempty"`
@@ -165,6 +172,9 @@ func (a *Audit) remarks() []string {
 	var lines []string
 	if a.Summary.Unmatched > 0 {
 		lines = append(lines, fmt.Sprintf("%s matched by no policy", plural(a.Summary.Unmatched, "workload")))
+	}
+	if a.AdmittedWhileDown > 0 {
+		lines = append(lines, fmt.Sprintf("%s admitted while the webhook was away", plural(a.AdmittedWhileDown, "workload")))
 	}
 	for _, what := range a.Unseen {
 		lines = append(lines, "not seen: "+plain(what))

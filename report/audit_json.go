@@ -20,14 +20,15 @@ func writeAuditJSON(w io.Writer, a *Audit, _ Options) error {
 	}
 	fields := []field{
 		{"changes", func() error { return writeList(out, a.Changes) }},
+		{"exceptions", func() error { return writeList(out, a.Exceptions) }},
 		{"namespaces", func() error { return writeList(out, a.Namespaces) }},
 		{"readiness", func() error { return writeList(out, a.Readiness) }},
+		{"denied", func() error { return writeList(out, a.Denied) }},
+		{"images", func() error { return writeList(out, a.Images) }},
 		{"unseen", func() error { return writeList(out, a.Unseen) }},
 		{"pods", func() error { return writeValue(out, a.Pods, "  ") }},
+		{"admittedWhileDown", func() error { return writeValue(out, a.AdmittedWhileDown, "  ") }},
 		{"summary", func() error { return writeValue(out, a.Summary, "  ") }},
-	}
-	if len(a.Exceptions) > 0 {
-		fields = append(fields, field{"exceptions", func() error { return writeList(out, a.Exceptions) }})
 	}
 	if len(a.Trend) > 0 {
 		fields = append(fields, field{"trend", func() error { return writeList(out, a.Trend) }})

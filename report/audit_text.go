@@ -27,6 +27,8 @@ func writeAuditText(w io.Writer, a *Audit, o Options) error {
 	t.exceptions(exempt(results), a.Exceptions)
 	t.namespaces(a.Namespaces)
 	t.changes(a.Changes)
+	t.denied(a.Denied)
+	t.images(a.Images)
 	t.readiness(a.Readiness)
 	t.line("%s with %s in %s: %s, %s, %d passed, %d skipped", plural(a.Summary.Objects, "workload"), plural(a.Pods, "pod"),
 		plural(len(a.Namespaces), "namespace"), plural(a.Summary.Fail, "failure"), plural(a.Summary.Warn, "warning"), a.Summary.Pass, a.Summary.Skip)
@@ -73,6 +75,37 @@ func (t textWriter) changes(all []Change) {
 		rows = append(rows, []string{plain(s.Rule), plain(s.Policy), fmt.Sprint(s.Fields), fmt.Sprint(s.Workloads), s.note()})
 	}
 	t.table("Changes", rows)
+}
+
+// maxTextDenied bounds the refused requests that the text names.
+const maxTextDenied = 20
+
+// denied tells which requests were refused of late.
+func (t textWriter) denied(all []Denied) {
+	if len(all) == 0 {
+		return
+	}
+	t.line("%s", t.paint(ansiBold, "Refused requests"))
+	for i, d := range all {
+		if i == maxTextDenied {
+			t.line("  and %d more", len(all)-i)
+			break
+		}
+		t.line("  %s: %s", plain(d.Namespace), d)
+	}
+	t.line("")
+}
+
+// images tells what has become of pinned images.
+func (t textWriter) images(all []PinnedImage) {
+	if len(all) == 0 {
+		return
+	}
+	t.line("%s", t.paint(ansiBold, "Pinned images"))
+	for _, p := range all {
+		t.line("  %s: %s", plain(p.Namespace), p)
+	}
+	t.line("")
 }
 
 func (t textWriter) readiness(cells []Readiness) {

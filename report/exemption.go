@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/portcullis-dev/portcullis/engine"
 )
@@ -16,7 +17,8 @@ type Exemption struct {
 	// author.
 	Owner  string `json:"owner"`
 	Reason string `json:"reason"`
-	// ExpiresAt is when it ends for the policy of the finding, as in RFC 3339.
+	// ExpiresAt is when it ends for the policy of the finding, as in RFC 3339. Empty in
+	// an audit: no policy in force lets it count.
 	ExpiresAt string `json:"expiresAt"`
 }
 
@@ -31,6 +33,42 @@ type ExceptionUse struct {
 	// Needed are those of Objects that would have a finding, or a repair, that they
 	// do not have by the exception. None: it is not needed.
 	Needed int `json:"needed"`
+	// DaysLeft is how many days after that of an audit the day of ExpiresAt is, by
+	// UTC: 0 where it ends today, less where it has ended. Nil outside of audits.
+	DaysLeft *int `json:"daysLeft,omitempty"`
+}
+
+// SetDaysLeft sets DaysLeft by the time of an audit.
+func (u *ExceptionUse) SetDaysLeft(now time.Time) {
+	const day = 24 * time.Hour
+	ends, err := time.Parse(time.RFC3339, u.ExpiresAt)
+	if err != nil {
+		return
+	}
+	left := int(ends.UTC().Truncate(day).Sub(now.UTC().Truncate(day)) / day)
+	u.DaysLeft = &left
+}
+
+// Ended reports whether the exception had ended by a time.
+func (u ExceptionUse) Ended(now time.Time) bool {
+	ends, err := time.Parse(time.RFC3339, u.ExpiresAt)
+	return err == nil && !now.Before(ends)
+}
+
+// left says how long the exception has, empty where that is neither told in days nor
+// short.
+func (u ExceptionUse) left() string {
+	switch {
+	case u.DaysLeft == nil && u.EndsIn != "":
+		return ", which is in " + plain(u.EndsIn)
+	case u.DaysLeft == nil:
+		return ""
+	case *u.DaysLeft < 0:
+		return fmt.Sprintf(" (ended %s ago)", plural(-*u.DaysLeft, "day"))
+	case *u.DaysLeft == 0:
+		return " (today)"
+	}
+	return fmt.Sprintf(" (%s left)", plural(*u.DaysLeft, "day"))
 }
 
 // AddException takes in what an exception is good for, and adds the numbers of one
@@ -52,12 +90,20 @@ func (r *Report) AddException(use ExceptionUse) {
 
 // String is the use in one line, for people.
 func (u ExceptionUse) String() string {
-	text := fmt.Sprintf("%s of %s until %s", plain(u.Exception), plain(engine.Quote(u.Owner)), plain(u.ExpiresAt))
-	if u.EndsIn != "" {
-		text += ", which is in " + plain(u.EndsIn)
+	if u.DaysLeft != nil || u.ExpiresAt == "" {
+		return u.use() + "; reason: " + plain(engine.Quote(u.Reason))
 	}
-	text += ": "
+	return u.use()
+}
+
+func (u ExceptionUse) use() string {
+	if u.ExpiresAt == "" {
+		return fmt.Sprintf("%s of %s: counts for no policy in force", plain(u.Exception), plain(engine.Quote(u.Owner)))
+	}
+	text := fmt.Sprintf("%s of %s until %s%s: ", plain(u.Exception), plain(engine.Quote(u.Owner)), plain(u.ExpiresAt), u.left())
 	switch {
+	case u.Objects == 0:
+		return text + "covers nothing"
 	case u.Needed == 0 && u.Objects == 1:
 		return text + "not needed by the one object that it covers"
 	case u.Needed == 0:
@@ -75,4 +121,25 @@ func exempt(results []Result) []Result {
 		}
 	}
 	return all
+}
+
+// ExceptionsRule is the Rule of results about exceptions themselves.
+const ExceptionsRule = "exceptions"
+
+// Result is the use as a report object has it: needed by what it covers, or a
+// warning that it can go.
+func (u ExceptionUse) Result(now time.Time) Result {
+	u.SetDaysLeft(now)
+	r := Result{Policy: plain(u.Exception), Rule: ExceptionsRule, Check: "needed", Mode: "Audit", Result: Pass, Message: u.String()}
+	switch {
+	case u.ExpiresAt == "":
+		r.Check, r.Result, r.Fix = "ineffective", Warn, "remove it, or name policies that are in force and allow exceptions"
+	case u.Ended(now):
+		r.Check, r.Result, r.Fix = "ended", Warn, "remove it"
+	case u.Needed == 0:
+		r.Check, r.Result, r.Fix = "notNeeded", Warn, "remove it"
+	}
+	e := u.Exemption
+	r.Exemption = &e
+	return r
 }

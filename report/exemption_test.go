@@ -2,8 +2,10 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,6 +46,30 @@ func TestExceptionUses(t *testing.T) {
 	}
 	if got, want := verdict(r), "nothing is refused"; got != want {
 		t.Errorf("got verdict %q, want %q", got, want)
+	}
+}
+
+// TestExceptionResults has what an audit says about exceptions: how long they have,
+// and which can go.
+func TestExceptionResults(t *testing.T) {
+	now := time.Date(2026, 12, 20, 23, 0, 0, 0, time.UTC)
+	use := func(ends string, objects, needed int) ExceptionUse {
+		return ExceptionUse{Exemption: Exemption{Exception: "sys/x", Owner: "team", Reason: "a\x1b[2Jb", ExpiresAt: ends}, Objects: objects, Needed: needed}
+	}
+	for _, test := range []struct {
+		use  ExceptionUse
+		want string
+	}{
+		{use("2026-12-31T00:00:00Z", 2, 1), "pass needed: sys/x of \"team\" until 2026-12-31T00:00:00Z (11 days left): needed by 1 of 2 objects that it covers"},
+		{use("2026-12-21T00:00:00Z", 1, 0), "warn notNeeded: sys/x of \"team\" until 2026-12-21T00:00:00Z (1 day left): not needed by the one object that it covers"},
+		{use("2026-12-20T23:59:59Z", 0, 0), "warn notNeeded: sys/x of \"team\" until 2026-12-20T23:59:59Z (today): covers nothing"},
+		{use("2026-12-19T00:00:00Z", 0, 0), "warn ended: sys/x of \"team\" until 2026-12-19T00:00:00Z (ended 1 day ago): covers nothing"},
+		{use("", 0, 0), "warn ineffective: sys/x of \"team\": counts for no policy in force"},
+	} {
+		r := test.use.Result(now)
+		if got, want := fmt.Sprintf("%s %s: %s", r.Result, r.Check, r.Message), test.want+`; reason: "a\x1b[2Jb"`; got != want {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
 	}
 }
 

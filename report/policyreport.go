@@ -142,8 +142,12 @@ func policyReportProperties(r Result) map[string]string {
 			properties[name] = plain(text)
 		}
 	}
+	if a := r.AdmittedWhileDown; a != nil {
+		properties["admittedWhileDown"] = plain(a.From + "/" + a.Until)
+	}
 	if e := r.Exemption; e != nil {
 		properties["exception"], properties["exceptionOwner"], properties["exceptionExpiresAt"] = plain(e.Exception), plain(e.Owner), plain(e.ExpiresAt)
+		properties["exceptionReason"] = plain(e.Reason)
 	}
 	return properties
 }

@@ -86,6 +86,15 @@ type Result struct {
 	// Exemption is set for a finding that an exception covers. Result is then Skip,
 	// and Mode what it would have without the exception.
 	Exemption *Exemption `json:"exemption,omitempty"`
+	// AdmittedWhileDown is set in an audit for a finding about an object that was
+	// created while the webhook was away, and would have been refused.
+	AdmittedWhileDown *Absence `json:"admittedWhileDown,omitempty"`
+}
+
+// Absence is a time in which no webhook answered, as in RFC 3339.
+type Absence struct {
+	From  string `json:"from"`
+	Until string `json:"until"`
 }
 
 // Summary counts what a Report is about.

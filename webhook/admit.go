@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/portcullis-dev/portcullis/denials"
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/pod"
@@ -42,6 +43,8 @@ type admission struct {
 	now        func() time.Time
 	// warning is how long before its end an exception is warned about.
 	warning time.Duration
+	// denied counts what is refused, nil: nobody does.
+	denied *denials.Table
 	// glass is nil where there is nothing to keep its breaking in.
 	glass *glassBreaker
 }
@@ -60,6 +63,7 @@ func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.Admis
 		return unreadable(err)
 	}
 	response = noted(a.respond(plan, verdict), note)
+	a.countDenied(req, plan, verdict)
 	if response.Allowed && patch != nil {
 		kind := admissionv1.PatchTypeJSONPatch
 		response.Patch, response.PatchType = patch, &kind
@@ -75,6 +79,7 @@ func (a *admission) validate(ctx context.Context, req *request) *admissionv1.Adm
 	}
 	verdict := plan.Validate(a.gather(ctx, plan, plan.ValidationNeeds()))
 	note := a.breakGlass(ctx, req, plan, &verdict, true)
+	a.countDenied(req, plan, verdict)
 	return noted(a.respond(plan, verdict), note)
 }
 

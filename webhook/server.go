@@ -95,6 +95,14 @@ type Options struct {
 	// ShutdownDelay is how long reviews are answered after ctx ends, while
 	// endpoints and connections move to other replicas. Zero: not at all.
 	ShutdownDelay time.Duration
+	// Heartbeat is the namespace and the name of the Lease in which replicas note that
+	// they are there, and HeartbeatInterval how often. Zero: never.
+	Heartbeat         types.NamespacedName
+	HeartbeatInterval time.Duration
+	// Denied is the namespace and the name of the ConfigMap that replicas add the counts of
+	// refused requests to, and DeniedInterval how often. Empty: they are not counted.
+	Denied         types.NamespacedName
+	DeniedInterval time.Duration
 	// Lead makes more work for the replica that holds the Lease, which shares what
 	// reviews are answered from and ends with its context. Nil: none.
 	Lead func(Shared) func(context.Context)
@@ -119,6 +127,8 @@ type Shared struct {
 	Images interface {
 		Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts
 	}
+	// Registries are what Images asks, in the place of the lock too.
+	Registries *image.Registries
 	// Scanned takes what a scan found by the set of policies of that number, by the
 	// names of the policies, for their status.
 	Scanned func(set int, counts map[string]policies.PolicyScan)
@@ -212,7 +222,8 @@ type server struct {
 	draining atomic.Bool
 	bodies   *semaphore.Weighted // of maxBodies, for both endpoints
 	loaded   func() bool         // whether the policies are
-	elected  *leader             // nil: nothing is there to lead
+	inForce  func() *policies.Set
+	elected  *leader // nil: nothing is there to lead
 }
 
 // leader is the name of the replica that leads, empty while that is not known.
@@ -233,6 +244,7 @@ func (s *server) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.inForce = source.set
 	s.loaded = func() bool { return source.set() != nil }
 	if err := s.manager.Add(whenStarted(func() { s.started.Store(true) })); err != nil {
 		return fmt.Errorf("adding the note of the start: %w", err)
@@ -251,6 +263,9 @@ func (s *server) setUp(ctx context.Context) error {
 		engine: core, policies: source.set, namespaces: lookup, images: s.locked(registries),
 		metrics: s.metrics, log: s.options.Log, now: time.Now, warning: s.options.ExceptionWarning,
 	}
+	if err := s.addDenials(a); err != nil {
+		return err
+	}
 	if len(s.options.Policies) == 0 {
 		a.glass = s.newGlassBreaker(ctrlmetrics.Registry)
 	}
@@ -261,7 +276,8 @@ func (s *server) setUp(ctx context.Context) error {
 	}
 	if s.options.Lead != nil {
 		source.lead = append(source.lead, s.options.Lead(Shared{
-			Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries), Scanned: source.scanned, Leader: s.leader,
+			Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries), Registries: registries,
+			Scanned: source.scanned, Leader: s.leader,
 		}))
 	}
 	if s.options.Alerts != nil {
@@ -415,5 +431,8 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	}
 	answers := listening.StartedChecker()
 	checks = append(checks, check{"tls", func() error { return answers(nil) }})
+	if err := s.addHeartbeat(checks); err != nil {
+		return err
+	}
 	return s.addHealth(checks)
 }

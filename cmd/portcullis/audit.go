@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/portcullis-dev/portcullis/audit"
+	"github.com/portcullis-dev/portcullis/denials"
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/presence"
 	"github.com/portcullis-dev/portcullis/report"
 )
 
@@ -29,6 +32,8 @@ type auditFlags struct {
 	output     string
 	color      string
 	failOn     string
+	heartbeat  heartbeatFlags
+	denied     deniedFlags
 }
 
 func newAudit(s streams) *cobra.Command {
@@ -71,6 +76,8 @@ nevertheless.`,
 	flags.BoolVar(&f.judge.online, "online", false, "ask registries about images; without it rules that need them say skip")
 	flags.StringVar(&f.judge.registries, "registries", "", "`file` of kind RegistryConfig, for --online")
 	flags.StringSliceVar(&f.namespaces, "namespace", nil, "`namespaces` to audit (default: all)")
+	f.heartbeat.register(flags)
+	f.denied.register(flags)
 	flags.StringSliceVar(&f.versions, "pod-security-version", nil, "`versions` of the readiness matrix (default: latest and the cluster's own)")
 	flags.StringVarP(&f.output, "output", "o", "text", "`format`: "+auditFormatNames())
 	flags.StringVar(&f.color, "color", "auto", "`when` to colour the text: auto (on a terminal, unless NO_COLOR is set), always or never")
@@ -108,9 +115,27 @@ func (f *auditFlags) run(ctx context.Context, s streams) error {
 		return usageError{err}
 	}
 	scanner := audit.Scanner{Pager: lists, Judge: j, Namespaces: f.namespaces}
+	f.heartbeat.interval = presence.DefaultInterval
+	gaps, err := f.heartbeat.gaps(config)
+	if err != nil {
+		return usageError{err}
+	}
+	var unknown error
+	scanner.Gaps, unknown = gaps(ctx)
 	scan, err := scanner.Scan(ctx)
 	if err != nil {
 		return usageError{fmt.Errorf("scanning the cluster at %s: %w", config.Host, err)}
+	}
+	if unknown != nil && !apierrors.IsForbidden(unknown) { // who may not read it can live without
+		fmt.Fprintf(s.err, "portcullis: not known when the webhook was away: %v\n", unknown)
+	}
+	f.denied.interval = denials.DefaultInterval
+	denied, err := f.denied.read(config)
+	if err != nil {
+		return usageError{err}
+	}
+	if counts, err := denied(ctx); err == nil { // who may not read it can live without
+		scan.SetDenied(counts)
 	}
 	found := scan.Report()
 	if err := report.WriteAudit(s.out, format, found, options); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/portcullis-dev/portcullis/audit"
 	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/presence"
 	"github.com/portcullis-dev/portcullis/webhook"
 )
 
@@ -20,12 +21,14 @@ import (
 type auditServeFlags struct {
 	interval time.Duration
 	worst    int
+	images   time.Duration
 	address  string
 	events   bool
 }
 
 func (f *auditServeFlags) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.interval, "audit-interval", 10*time.Minute, "how long from one scan of what runs to the next, 0 for none")
+	flags.DurationVar(&f.images, "audit-images", 6*time.Hour, "how long from one question to the registry about a pinned image that runs to the next, 0 for none: whether its tag has moved, and whether it is still there; only where a policy asks registries too")
 	flags.IntVar(&f.worst, "audit-findings", audit.DefaultWorst, "`number` of findings in the report of a namespace, the worst ones; more are only counted")
 	flags.StringVar(&f.address, "audit-address", "127.0.0.1:8083", "`host:port` of /audit and /audit.json, which show the last scan, 0 for none; on another address than a loopback one by TLS, to whom the API server authenticates and allows to get these paths")
 	flags.BoolVar(&f.events, "audit-events", true, "tell what a scan finds anew by Events on the workloads, a bounded number of them; --audit-events=false for none")
@@ -39,6 +42,9 @@ func (f *auditServeFlags) check() error {
 	if f.interval != 0 && f.interval < minAuditInterval {
 		errs = append(errs, fmt.Errorf("reading --audit-interval %s: want at least %s, or 0", f.interval, minAuditInterval))
 	}
+	if f.images != 0 && f.images < minAuditInterval {
+		errs = append(errs, fmt.Errorf("reading --audit-images %s: want at least %s, or 0", f.images, minAuditInterval))
+	}
 	if f.worst < 1 || f.worst > 1000 {
 		errs = append(errs, fmt.Errorf("reading --audit-findings %d: want 1 to 1000", f.worst))
 	}
@@ -48,10 +54,22 @@ func (f *auditServeFlags) check() error {
 	return errors.Join(errs...)
 }
 
-// addTo makes what scans, and what shows the scans, unless there is nothing to do.
-func (f *auditServeFlags) addTo(o *webhook.Options) error {
+// addScan makes what scans, and what shows the scans, unless there is nothing to do.
+func (s *serveFlags) addScan(o *webhook.Options) error {
+	f := &s.audit
 	if f.interval == 0 {
 		return nil
+	}
+	var gaps func(context.Context) ([]presence.Gap, error)
+	if s.heartbeat.interval > 0 {
+		var err error
+		if gaps, err = s.heartbeat.gaps(o.Config); err != nil {
+			return err
+		}
+	}
+	denied, err := s.denied.read(o.Config)
+	if err != nil {
+		return err
 	}
 	// An Event without the name of who wrote it is refused.
 	host := "portcullis"
@@ -63,7 +81,7 @@ func (f *auditServeFlags) addTo(o *webhook.Options) error {
 		return err
 	}
 	service := &audit.Service{
-		Config: o.Config, Interval: f.interval, Worst: f.worst, History: history,
+		Config: o.Config, Interval: f.interval, Worst: f.worst, History: history, Gaps: gaps, Denied: denied,
 		Events: f.events, Instance: host[:min(len(host), 128)], Alerts: o.Alerts, Log: o.Log,
 	}
 	if f.address != "0" {
@@ -78,6 +96,12 @@ func (f *auditServeFlags) addTo(o *webhook.Options) error {
 			service.Latest.Leader = shared.Leader
 		}
 		service.Metrics = audit.NewMetrics(ctrlmetrics.Registry)
+		if f.images > 0 {
+			service.Standings = &audit.Standings{Registries: shared.Registries, Interval: f.images, PullSecrets: o.PullSecrets, Wanted: func() bool {
+				set, _ := shared.Policies()
+				return set != nil && set.AsksRegistries()
+			}}
+		}
 		versions := f.versions(o)
 		service.Judge = func() (audit.Judge, error) { return servingJudge(shared, versions()) }
 		service.Scanned = func(by audit.Judge, found *audit.Scan) {

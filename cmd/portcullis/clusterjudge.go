@@ -4,11 +4,14 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portcullis-dev/portcullis/audit"
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/input"
+	"github.com/portcullis-dev/portcullis/pod"
+	"github.com/portcullis-dev/portcullis/policies"
 	"github.com/portcullis-dev/portcullis/report"
 )
 
@@ -35,6 +38,58 @@ func newClusterJudge(j *judge, version string, versions []string) (*clusterJudge
 
 // Version stands for the policies.
 func (c *clusterJudge) Version() string { return c.version }
+
+// Rules are the policies by what they say, and all exceptions from them.
+func (c *clusterJudge) Rules() audit.Rules {
+	by := audit.Rules{Policies: map[string]string{}}
+	for _, p := range c.policies.Policies() {
+		by.Policies[p.Name] = p.Hash
+	}
+	for _, e := range c.policies.Exceptions() {
+		use := report.ExceptionUse{Exemption: report.Exemption{Exception: e.String(), Owner: e.Owner, Reason: e.Reason}}
+		if ends, counts := c.ends(e); counts {
+			use.ExpiresAt = ends.UTC().Format(time.RFC3339)
+		}
+		by.Exceptions = append(by.Exceptions, use)
+	}
+	return by
+}
+
+// ends is when an exception ends for the first of its policies that it has not ended
+// for, else when it ended for the last.
+func (c *clusterJudge) ends(e *policies.CompiledException) (first time.Time, counts bool) {
+	for _, p := range c.policies.Policies() {
+		if end, named := e.Ends(p.Name); named && c.now.Before(end) && (first.IsZero() || end.Before(first)) {
+			first = end
+		}
+	}
+	if first.IsZero() {
+		return e.LastEnd()
+	}
+	return first, true
+}
+
+// Excepting are the exceptions that select a workload.
+func (c *clusterJudge) Excepting(namespace string, w *pod.Workload) []string {
+	var names []string
+	for _, e := range engine.Excepting(c.policies, namespace, w) {
+		names = append(names, e.String())
+	}
+	return names
+}
+
+// lapsed are the policies for which an exception has ended that selects a workload.
+func lapsed(set *policies.Set, r engine.Review) []string {
+	var names []string
+	for _, e := range engine.Excepting(set, r.Namespace.Name, r.Workload) {
+		for _, p := range set.Policies() {
+			if ends, named := e.Ends(p.Name); named && !r.Now.Before(ends) {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	return names
+}
 
 // Gather asks the registries, within the time that one object has.
 func (c *clusterJudge) Gather(ctx context.Context, needs []image.Need, who image.Credentials) image.Facts {
@@ -74,8 +129,9 @@ func (c *clusterJudge) Judge(ctx context.Context, r engine.Review) audit.Judgeme
 		out.Findings = append(out.Findings, result)
 	}
 	out.Policies = policiesOf(decision.plan)
-	out.Exceptions = exceptionUses(decision, j.now)
 	out.Changes = append(reportChanges(decision.mutation.Edits), reportChanges(decision.mutation.Proposed)...)
+	// Judgements are kept from scan to scan, and how long an exception lasts is not.
+	out.Exceptions, out.Lapsed = exceptionUses(decision, time.Time{}), lapsed(j.policies, r)
 	out.Needs, out.Facts = noted.needs, noted.facts
 	return out
 }

@@ -14,7 +14,8 @@ const module = "github.com/portcullis-dev/portcullis"
 
 // TestImportDirection keeps imports pointing one way:
 // cmd -> {webhook, audit, report} -> engine -> {mutate, validate} -> {policies, image, pod},
-// and audit -> report, whose results it keeps.
+// audit -> report, whose results it keeps, and {webhook, audit} -> {presence, denials}, which
+// one writes and the other one reads.
 func TestImportDirection(t *testing.T) {
 	leaves := []string{"policies", "policies/expression", "image", "image/lock", "pod", "pod/security"}
 	core := append([]string{"mutate", "validate"}, leaves...)
@@ -33,13 +34,16 @@ func TestImportDirection(t *testing.T) {
 		"input/lines":         nil,
 		"input/rewrite":       {"input/lines", "pod"},
 		"report":              front,
+		"report/wgpolicy":     nil,
 		"mutate":              leaves,
 		"validate":            leaves,
 		"engine":              core,
 		"cloudevents":         {"image"},
-		"webhook":             append([]string{"cloudevents"}, front...),
-		"audit":               append([]string{"cloudevents", "report"}, front...),
-		"cmd/portcullis":      append([]string{"cloudevents", "webhook", "audit", "input", "input/rewrite", "report", "policies/vap"}, front...),
+		"presence":            nil,
+		"denials":             nil,
+		"webhook":             append([]string{"cloudevents", "denials", "presence"}, front...),
+		"audit":               append([]string{"cloudevents", "denials", "presence", "report"}, front...),
+		"cmd/portcullis":      append([]string{"cloudevents", "denials", "presence", "webhook", "audit", "input", "input/rewrite", "report", "policies/vap"}, front...),
 	}
 	onlyIn := map[string][]string{
 		"github.com/google/go-containerregistry": {"image"},

@@ -17,8 +17,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/portcullis-dev/portcullis/denials"
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/policies"
+	"github.com/portcullis-dev/portcullis/presence"
 	"github.com/portcullis-dev/portcullis/webhook"
 )
 
@@ -45,6 +47,8 @@ type serveFlags struct {
 	exceptions     []string
 	warning        time.Duration
 	lease          string
+	heartbeat      heartbeatFlags
+	denied         deniedFlags
 	registration   string
 	shutdownDelay  time.Duration
 	logLevel       string
@@ -96,6 +100,10 @@ told by Events on the workloads, and to --cloudevents-url.`,
 	flags.StringSliceVar(&f.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in")
 	flags.DurationVar(&f.warning, "exception-warning", exceptionWarning, "how long before the end of an exception its status, an Event and those who apply what it covers are told, 0 for not at all")
 	flags.StringVar(&f.lease, "lease", "portcullis-system/portcullis", "`namespace/name` of the Lease by which replicas agree on the one that writes the status of PodPolicies and scans what runs")
+	f.heartbeat.register(flags)
+	flags.DurationVar(&f.heartbeat.interval, "heartbeat", presence.DefaultInterval, "how often a replica that can judge notes so in --heartbeat-lease, 0 for never: what is created while none does is found by the scan as admitted while the webhook was away")
+	f.denied.register(flags)
+	flags.DurationVar(&f.denied.interval, "denied-interval", denials.DefaultInterval, "how often at most a replica adds the requests that it refused to --denied, 0 for never: reports then do not tell them")
 	flags.StringVar(&f.registration, "guard-registration", "", "`namespace/name` of the ConfigMap that keeps the webhook configurations as they are wanted; changes of them are undone (default: nobody undoes them)")
 	flags.StringVar(&f.preset, "preset", "audit", "`preset` in force while the cluster has no PodPolicy: "+strings.Join(policies.PresetNames(), ", ")+" or "+noPreset)
 	flags.StringVar(&f.registries, "registries", "", "`file` of kind RegistryConfig (default: public registries over https, no private addresses)")
@@ -165,6 +173,13 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	if f.shutdownDelay < 0 {
 		keep(fmt.Errorf("reading --shutdown-delay %s: want no negative duration", f.shutdownDelay))
 	}
+	o.Heartbeat, err = namespacedName("--heartbeat-lease", f.heartbeat.lease)
+	keep(err)
+	o.HeartbeatInterval = f.heartbeat.interval
+	keep(f.heartbeat.check())
+	o.Denied, err = f.denied.parse()
+	keep(err)
+	o.DeniedInterval = f.denied.interval
 	keep(f.audit.check())
 	o.Config, err = restConfig(f.kubeconfig)
 	keep(err)
@@ -173,7 +188,7 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 	if err := errors.Join(errs...); err != nil {
 		return o, err
 	}
-	err = f.audit.addTo(&o)
+	err = f.addScan(&o)
 	return o, err
 }
 

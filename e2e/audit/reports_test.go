@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	openreports "github.com/openreports/reports-api/apis/openreports.io/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,16 +41,48 @@ func kindOfReports(file, group, version, prefix string) reportKind {
 	}
 }
 
-// install applies the definitions of a kind of reports, which go with the test.
-func (k reportKind) install(t testing.TB, c *suite.Cluster) {
+// definitions are those that OpenReports publishes, or those that ship with us.
+func (k reportKind) definitions(t testing.TB) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", k.file))
+	root, err := harness.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := filepath.Join(root, "manifests", "components", "policy-reports")
+	if k.file == "openreports.yaml" {
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/openreports/reports-api")
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("finding the module of OpenReports: %v", err)
+		}
+		dir = filepath.Join(strings.TrimSpace(string(out)), "config", "crd")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*_*.yaml"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("got files %v, %v in %s, want the definitions of two kinds", files, err, dir)
+	}
+	var all []byte
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(append(all, "---\n"...), data...)
+	}
+	return all
+}
+
+// install applies the definitions of a kind of reports, which go with the test.
+func (k reportKind) install(t testing.TB, c *suite.Cluster) {
+	t.Helper()
+	data := k.definitions(t)
 	api := dynamic.NewForConfigOrDie(c.Config)
 	definitions := api.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	for _, document := range bytes.Split(data, []byte("---\n")) {
+		if len(bytes.TrimSpace(document)) == 0 {
+			continue
+		}
 		var definition unstructured.Unstructured
 		if err := yaml.Unmarshal(document, &definition.Object); err != nil {
 			t.Fatal(err)
@@ -75,15 +109,34 @@ func (k reportKind) install(t testing.TB, c *suite.Cluster) {
 	})
 }
 
+const restrictedPolicy = "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: restricted}\nspec: {validate: {podSecurity: {level: restricted}}}\n"
+
 // serve starts a server that scans without a pause worth mentioning.
 func serve(t *testing.T, c *suite.Cluster, args ...string) *harness.Server {
 	t.Helper()
+	return serveBy(t, c, restrictedPolicy, args...)
+}
+
+// serveThrough is serve with a proxy before the API server.
+func serveThrough(t *testing.T, c *suite.Cluster, proxy *harness.Proxy) *harness.Server {
+	t.Helper()
+	return serveWith(t, c, restrictedPolicy, harness.ServeOptions{Proxy: proxy})
+}
+
+// serveBy is serve with a policy.
+func serveBy(t *testing.T, c *suite.Cluster, text string, args ...string) *harness.Server {
+	t.Helper()
+	return serveWith(t, c, text, harness.ServeOptions{Args: args})
+}
+
+func serveWith(t *testing.T, c *suite.Cluster, text string, o harness.ServeOptions) *harness.Server {
+	t.Helper()
 	policy := filepath.Join(t.TempDir(), "policy.yaml")
-	const text = "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: restricted}\nspec: {validate: {podSecurity: {level: restricted}}}\n"
 	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Serve(t.Context(), harness.ServeOptions{Args: append([]string{"--audit-interval=1s", "--policy=" + policy}, args...)})
+	o.Args = append([]string{"--audit-interval=1s", "--policy=" + policy}, o.Args...)
+	s, err := c.Serve(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +208,7 @@ func testReports(t *testing.T, kind reportKind) {
 		}
 	}
 	first := get()
+	requireKept(t, kind, first, reports)
 	if got, _, _ := unstructured.NestedInt64(first.Object, "summary", "fail"); got != int64(len(results(first))) || got < 4 {
 		t.Errorf("got %d failures in the summary and %d results, want the same, and the four of badSpec", got, len(results(first)))
 	}
@@ -172,7 +226,11 @@ func testReports(t *testing.T, kind reportKind) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	repeats := 100
+	if kind.namespaced.Group == "openreports.io" { // once is enough
+		repeats = 1000
+	}
+	for range repeats {
 		pod := suite.Pod.New(namespace, "never", badSpec())
 		if err := c.Client.Create(t.Context(), pod, client.DryRunAll); err != nil {
 			t.Fatal(err)
@@ -230,6 +288,41 @@ func firstSeen(t testing.TB, report *unstructured.Unstructured) string {
 	}
 	text, _, _ := unstructured.NestedString(results(report)[0].(map[string]any), "properties", "first-seen")
 	return text
+}
+
+// requireKept requires that the API server has stored all that a report says: it drops
+// fields that a definition does not know. OpenReports' own type decodes it.
+func requireKept(t testing.TB, kind reportKind, report *unstructured.Unstructured, reports dynamic.ResourceInterface) {
+	t.Helper()
+	for _, r := range results(report) {
+		for _, field := range []string{"source", "policy", "rule", "category", "severity", "result", "scored", "message", "timestamp", "resources", "properties"} {
+			if _, ok := r.(map[string]any)[field]; !ok {
+				t.Errorf("got result %v, want field %s", r, field)
+			}
+		}
+	}
+	again := report.DeepCopy()
+	again.SetManagedFields(nil)
+	_, err := reports.Update(t.Context(), again, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
+	if err != nil {
+		t.Errorf("storing the report with strict validation: %v", err)
+	}
+	if kind.namespaced.Group != "openreports.io" {
+		return
+	}
+	data, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	var typed openreports.Report
+	if err := decoder.Decode(&typed); err != nil {
+		t.Errorf("decoding the report as OpenReports' type: %v", err)
+	}
+	if typed.Source != "portcullis" || len(typed.Results) != len(results(report)) || typed.Summary.Fail == 0 {
+		t.Errorf("got source %q, %d results, %+v", typed.Source, len(typed.Results), typed.Summary)
+	}
 }
 
 // TestReportSize holds the report of a namespace with 5,000 findings to its bound, in

@@ -193,6 +193,12 @@ func (c *Cluster) serviceAccountConfig(dir string, proxy *Proxy) (string, error)
 	return file, nil
 }
 
+// ConfigThrough writes a kubeconfig of the service account into dir, for a proxy that
+// stands before the API server.
+func (c *Cluster) ConfigThrough(proxy *Proxy, dir string) (string, error) {
+	return c.serviceAccountConfig(dir, proxy)
+}
+
 // keep makes Down stop a server.
 func (c *Cluster) keep(s *Server) {
 	c.mu.Lock()

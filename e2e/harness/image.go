@@ -122,3 +122,15 @@ func (p Platform) build() (v1.Image, error) {
 	}
 	return mutate.AppendLayers(image, layer)
 }
+
+// Remove has the registry forget an image, by its reference with a digest.
+func (r *Registry) Remove(image string) error {
+	ref, err := r.reference(image)
+	if err != nil {
+		return err
+	}
+	if err := remote.Delete(ref); err != nil {
+		return fmt.Errorf("removing image %q: %w", image, err)
+	}
+	return nil
+}

@@ -26,6 +26,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	thaw   chan struct{} // closed unless watches are frozen
 	broken string        // part of the paths that fail
+	before func(*http.Request)
 	hidden string        // API group that is said not to exist
 }
 
@@ -71,6 +72,9 @@ func NewProxy(config *rest.Config) (*Proxy, error) {
 			http.NotFound(w, r)
 			return
 		}
+		if before := p.watcher(); before != nil {
+			before(r)
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 	return p, nil
@@ -93,6 +97,20 @@ func (p *Proxy) Break(part string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broken = part
+}
+
+// Before has a function called before each request is passed on, which waits for it;
+// nil ends that.
+func (p *Proxy) Before(before func(*http.Request)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before = before
+}
+
+func (p *Proxy) watcher() func(*http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.before
 }
 
 // Hide makes the API server look like one that does not know an API group.

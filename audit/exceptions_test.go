@@ -1,0 +1,45 @@
+package audit
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/portcullis-dev/portcullis/report"
+)
+
+// TestExceptionUses counts what exceptions are good for: by workload, with what
+// counts with its owner, and those that cover nothing.
+func TestExceptionUses(t *testing.T) {
+	pager := clusterOf(t,
+		made{kind: "Deployment", name: "web", image: "bad:1"},
+		made{kind: "ReplicaSet", name: "web-1", owner: "Deployment/web", image: "bad:1"},
+		made{kind: "Pod", name: "web-1-a", owner: "ReplicaSet/web-1", image: "bad:1"},
+		made{kind: "Deployment", name: "same", image: "bad:1"}, // as web, and not named
+		made{kind: "Deployment", name: "api", image: "good:1"},
+		made{kind: "Deployment", name: "operator", image: "bad:2"},
+		made{kind: "ReplicaSet", name: "operator-1", owner: "Deployment/operator", image: "bad:2"},
+	)
+	unused := report.ExceptionUse{Exemption: report.Exemption{Exception: "sys/unused"}}
+	judge := &imageJudge{
+		rules:     Rules{Exceptions: []report.ExceptionUse{unused}},
+		excepting: map[string]string{"web": "sys/web", "web-1": "sys/web", "web-1-a": "sys/web", "api": "sys/web", "operator-1": "sys/sets"},
+	}
+	scan, err := (&Scanner{Pager: pager, Judge: judge}).Scan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range scan.Exceptions {
+		got = append(got, fmt.Sprintf("%s %d of %d, %v", x.Exception, x.Needed, x.Objects, x.In))
+	}
+	want := []string{
+		"sys/sets 1 of 1, map[shop:{1 1}]", // by the ReplicaSet, whose Deployment is not covered
+		"sys/unused 0 of 0, map[]",
+		"sys/web 1 of 2, map[shop:{2 1}]",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
