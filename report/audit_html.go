@@ -13,6 +13,10 @@ var auditSections string
 type auditContent struct {
 	Namespaces []pageNamespace
 	Changes    []pageChange
+	// Denied are refused requests, MoreDenied says how many there are beside those.
+	Denied     []pageDenied
+	MoreDenied string
+	Images     []pageImage
 	Matrix     *pageMatrix // nil: none
 	Trend      *pageTrend  // nil: none
 }
@@ -25,6 +29,14 @@ type (
 	pageChange struct {
 		Rule, Policy, Note string
 		Fields, Workloads  int
+	}
+	pageDenied struct {
+		Namespace, Object, Rule, Policy, User, Last string
+		Count                                       int
+	}
+	pageImage struct {
+		Namespace, Image, State, Users string
+		Tone                           string
 	}
 	pageMatrix struct {
 		Columns []string
@@ -62,8 +74,37 @@ func writeAuditHTML(w io.Writer, a *Audit, o Options) error {
 	for i := range p.Exempt {
 		p.Exempt[i].Place = ""
 	}
+	p.Denied, p.MoreDenied = pageDenials(a.Denied)
+	for _, image := range a.Images {
+		p.Images = append(p.Images, pageImageOf(image))
+	}
 	p.Matrix, p.Trend = pageMatrixOf(a.Readiness), pageTrendOf(a.Trend)
 	return writePage(w, p)
+}
+
+// maxPageDenied bounds the refused requests of a page.
+const maxPageDenied = 100
+
+// pageDenials are the refused requests of a page, those seen last first.
+func pageDenials(all []Denied) (rows []pageDenied, more string) {
+	for i, d := range all {
+		if i == maxPageDenied {
+			return rows, fmt.Sprintf("and %d more, which /audit.json has", len(all)-i)
+		}
+		rows = append(rows, pageDenied{
+			Namespace: plain(d.Namespace), Object: plain(d.Kind + " " + d.Name), Rule: plain(ruleID(Result{Rule: d.Rule, Check: d.Check})),
+			Policy: plain(d.Policy), User: plain(d.User), Last: plain(d.Last), Count: d.Count,
+		})
+	}
+	return rows, ""
+}
+
+func pageImageOf(p PinnedImage) pageImage {
+	image := pageImage{Namespace: plain(p.Namespace), Image: plain(p.Image), State: p.news(), Users: p.users()}
+	if p.State == ImageVanished {
+		image.Tone = "warn"
+	}
+	return image
 }
 
 // AuditNotice is what there is to say instead of an audit.

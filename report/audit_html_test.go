@@ -48,6 +48,20 @@ func sampleAudit() *Audit {
 		Message:   "exempt (would fail) by portcullis-system/long of \"team-00\" until 2027-03-01T00:00:00Z: forbidden by Pod Security",
 		Exemption: &Exemption{"portcullis-system/long", "team-00", "because", "2027-03-01T00:00:00Z"},
 	})
+	a.Denied = []Denied{
+		{Namespace: "team-01", Kind: "ReplicaSet", Name: "web-<i>1</i>", User: "controller", Policy: "production", Rule: "podSecurity", Check: "privileged", Count: 12, First: "2026-11-20T08:00:00Z", Last: "2026-11-21T09:00:00Z"},
+		{Namespace: "team-02", Kind: "Pod", Name: "debug", User: "user", Policy: "production", Rule: "rootUser", Check: "neverStarts", Count: 1, First: "2026-11-20T07:00:00Z", Last: "2026-11-20T07:00:00Z"},
+	}
+	a.Images = []PinnedImage{
+		{Namespace: "team-00", Image: "registry.example.com/shop/web:1.4@sha256:" + strings.Repeat("a", 64), State: ImageVanished, Workloads: 3, Examples: []string{"Deployment/web"}},
+		{Namespace: "team-01", Image: "docker.io/library/nginx:1.27@sha256:" + strings.Repeat("b", 64), State: TagMoved, Tag: "sha256:" + strings.Repeat("c", 64), Workloads: 1, Examples: []string{"Pod/proxy"}},
+	}
+	a.AdmittedWhileDown = 1
+	a.Add(Result{
+		Source: "namespaces/team-03", Kind: "Pod", Namespace: "team-03", Name: "smuggled", Policy: "production", Rule: "podSecurity", Check: "privileged",
+		Mode: "Enforce", Result: Fail, Container: "c", Field: "spec.containers[0].securityContext.privileged", Value: "true", Message: "privileged", Fix: "remove it",
+		AdmittedWhileDown: &Absence{From: "2026-11-21T01:00:00Z", Until: "2026-11-21T01:10:00Z"},
+	})
 	for i := range 3 {
 		a.Changes = append(a.Changes, Change{Kind: "Deployment", Namespace: "team-00", Name: fmt.Sprint(i / 2), Policy: "p", Rule: "hardening", Mode: "Enforce"})
 	}
@@ -97,9 +111,18 @@ func TestAuditPage(t *testing.T) {
 			t.Errorf("got exceptions\n%s\nwant %q in the order of their ends, after %q", exceptions, want, before)
 		}
 	}
+	for selector, want := range map[string]string{
+		"[aria-labelledby=images] tbody tr:first-child": "team-00registry.example.com/shop/web:1.4@sha256:" + strings.Repeat("a", 64) + "warn vanished from its registry: pods that have it cannot be pulled on a new nodeDeployment/web, and 2 more",
+		"[aria-labelledby=denied] tbody tr:first-child": "team-01ReplicaSet web-<i>1</i>12podSecurity/privilegedproductioncontroller2026-11-21T09:00:00Z",
+		".away": "Admitted while the webhook was away, between 2026-11-21T01:00:00Z and 2026-11-21T01:10:00Z",
+	} {
+		if got := text(selector); got != want {
+			t.Errorf("%s: got %q, want %q", selector, got, want)
+		}
+	}
 	v.run(chromedp.Click(`.namespace-filter[value="namespace team-01"]`))
 	evaluate[bool](v, settled)
-	if got, want := evaluate[string](v, shownText), "10 of 40 findings, in 1 of 4 objects"; got != want {
+	if got, want := evaluate[string](v, shownText), "10 of 41 findings, in 1 of 5 objects"; got != want {
 		t.Errorf("by the table of namespaces: got %q, want %q", got, want)
 	}
 	v.run(chromedp.Click(`.heat tbody tr:nth-child(2) td:nth-of-type(2) summary`))

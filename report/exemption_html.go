@@ -22,7 +22,10 @@ func pageExceptionOf(u ExceptionUse, now time.Time) pageException {
 		Name: plain(u.Exception), Owner: plain(u.Owner), Reason: plain(u.Reason), Ends: plain(u.ExpiresAt),
 		Covers: plural(u.Objects, "object"), Needed: fmt.Sprintf("by %d of them", u.Needed),
 	}
-	if u.Needed == 0 {
+	switch {
+	case u.ExpiresAt == "":
+		e.Ends, e.Needed = "counts for no policy in force", "not needed"
+	case u.Needed == 0:
 		e.Needed = "not needed"
 	}
 	ends, err := time.Parse(time.RFC3339, u.ExpiresAt)

@@ -115,6 +115,7 @@ type (
 		Rule, Container, Policy, Mode string
 		Place                         string
 		Field, Value, Message, Fix    string
+		Away                          string // when it came in, if nobody judged then
 	}
 )
 
@@ -272,10 +273,14 @@ func pageGroups(results []Result) []pageGroup {
 			groups = append(groups, pageGroupOf(r))
 		}
 		group := &groups[len(groups)-1]
-		group.Findings = append(group.Findings, pageFinding{
+		finding := pageFinding{
 			Result: r.Result, Rule: plain(ruleID(r)), Container: plain(r.Container), Policy: plain(r.Policy), Mode: plain(r.Mode),
 			Place: place(r), Field: plain(r.Field), Value: value(r), Message: plain(r.Message), Fix: plain(r.Fix),
-		})
+		}
+		if a := r.AdmittedWhileDown; a != nil {
+			finding.Away = fmt.Sprintf("between %s and %s", plain(a.From), plain(a.Until))
+		}
+		group.Findings = append(group.Findings, finding)
 	}
 	return groups
 }

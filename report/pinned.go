@@ -38,16 +38,18 @@ type PinnedImage struct {
 
 // String is the news in one line, for people.
 func (p PinnedImage) String() string {
-	text := plain(engine.Quote(p.Image)) + ": "
+	return plain(engine.Quote(p.Image)) + ": " + p.news() + "; in " + p.users()
+}
+
+// news is what has become of it.
+func (p PinnedImage) news() string {
 	switch p.State {
 	case ImageVanished:
-		text += "vanished from its registry: pods that have it cannot be pulled on a new node"
+		return "vanished from its registry: pods that have it cannot be pulled on a new node"
 	case TagGone:
-		text += "its tag is gone from the registry; the digest is still there"
-	default:
-		text += "its tag has moved to " + plain(p.Tag)
+		return "its tag is gone from the registry; the digest is still there"
 	}
-	return text + "; in " + p.users()
+	return "its tag has moved to " + plain(p.Tag)
 }
 
 // users names some of the workloads.

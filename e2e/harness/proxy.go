@@ -27,7 +27,7 @@ type Proxy struct {
 	thaw   chan struct{} // closed unless watches are frozen
 	broken string        // part of the paths that fail
 	before func(*http.Request)
-	hidden string        // API group that is said not to exist
+	hidden string // API group that is said not to exist
 }
 
 // NewProxy starts a proxy that passes everything on.
