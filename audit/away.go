@@ -70,7 +70,10 @@ func (w *Workload) markAway(results []report.Result) {
 	}
 	for i := range results {
 		if r := &results[i]; refusedSince(w.Away, w.policies, w.Lapsed, r) {
-			r.AdmittedWhileDown = &report.Absence{From: w.Away.From.UTC().Format(time.RFC3339), Until: w.Away.Until.UTC().Format(time.RFC3339)}
+			r.AdmittedWhileDown = &report.Absence{From: w.Away.From.UTC().Format(time.RFC3339)}
+			if !w.Away.Open { // else it ends later each time, and reports would be written for that
+				r.AdmittedWhileDown.Until = w.Away.Until.UTC().Format(time.RFC3339)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/portcullis-dev/portcullis/presence"
+	"github.com/portcullis-dev/portcullis/report"
 )
 
 // TestAway marks what was created in a gap and would have been refused, and nothing
@@ -74,6 +75,21 @@ func TestAway(t *testing.T) {
 	} {
 		if got != nil {
 			t.Errorf("%s: got %v, want nothing marked", name, got)
+		}
+	}
+}
+
+// TestOpenGap holds that a gap which has not ended is told without an end: another one
+// each time would have reports written each time.
+func TestOpenGap(t *testing.T) {
+	says := map[string]string{"p": "now"}
+	from := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	for open, want := range map[bool]string{true: "since 2026-11-21T09:00:00Z", false: "between 2026-11-21T09:00:00Z and 2026-11-21T09:05:00Z"} {
+		w := &Workload{Away: &presence.Gap{From: from, Until: from.Add(5 * time.Minute), Open: open, Policies: says}, policies: says, Judgement: &Judgement{}}
+		results := []report.Result{{Policy: "p", Result: report.Fail}}
+		w.markAway(results)
+		if got := results[0].AdmittedWhileDown; got == nil || got.String() != want {
+			t.Errorf("open %t: got %v, want %q", open, got, want)
 		}
 	}
 }

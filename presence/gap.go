@@ -38,6 +38,8 @@ type Gap struct {
 	// From is the last note before it, Until the first one after it.
 	From  time.Time `json:"from"`
 	Until time.Time `json:"until"`
+	// Open says that there is no note after it yet, and Until is now.
+	Open bool `json:"-"`
 	// Policies stand for what the policies in force at From said, by name.
 	Policies map[string]string `json:"policies"`
 }
@@ -76,7 +78,7 @@ func (n *note) since(now time.Time, interval time.Duration) *Gap {
 	if n.renewed.IsZero() || now.Sub(n.renewed) <= missed*interval {
 		return nil
 	}
-	return &Gap{From: n.renewed.UTC(), Until: now.UTC(), Policies: n.policies}
+	return &Gap{From: n.renewed.UTC(), Until: now.UTC(), Open: true, Policies: n.policies}
 }
 
 // write puts the note into the Lease.

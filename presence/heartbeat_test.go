@@ -135,7 +135,7 @@ func TestGaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := gaps()
-	if len(got) != 1 || time.Since(got[0].Until) > 10*time.Second || cmp.Diff(r.policies, got[0].Policies) != "" {
+	if len(got) != 1 || !got[0].Open || time.Since(got[0].Until) > 10*time.Second || cmp.Diff(r.policies, got[0].Policies) != "" {
 		t.Errorf("got %v, want one until now", got)
 	}
 	none, err := Gaps(t.Context(), of(fake.NewClientset()), lease, r.Interval)

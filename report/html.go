@@ -278,7 +278,7 @@ func pageGroups(results []Result) []pageGroup {
 			Place: place(r), Field: plain(r.Field), Value: value(r), Message: plain(r.Message), Fix: plain(r.Fix),
 		}
 		if a := r.AdmittedWhileDown; a != nil {
-			finding.Away = fmt.Sprintf("between %s and %s", plain(a.From), plain(a.Until))
+			finding.Away = a.String()
 		}
 		group.Findings = append(group.Findings, finding)
 	}

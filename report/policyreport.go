@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -143,7 +144,7 @@ func policyReportProperties(r Result) map[string]string {
 		}
 	}
 	if a := r.AdmittedWhileDown; a != nil {
-		properties["admittedWhileDown"] = plain(a.From + "/" + a.Until)
+		properties["admittedWhileDown"] = plain(a.From + "/" + cmp.Or(a.Until, ".."))
 	}
 	if e := r.Exemption; e != nil {
 		properties["exception"], properties["exceptionOwner"], properties["exceptionExpiresAt"] = plain(e.Exception), plain(e.Owner), plain(e.ExpiresAt)

@@ -11,6 +11,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -91,10 +92,19 @@ type Result struct {
 	AdmittedWhileDown *Absence `json:"admittedWhileDown,omitempty"`
 }
 
-// Absence is a time in which no webhook answered, as in RFC 3339.
+// Absence is a time in which no webhook answered, as in RFC 3339. Until is empty
+// where none answers yet.
 type Absence struct {
 	From  string `json:"from"`
 	Until string `json:"until"`
+}
+
+// String is the time in words.
+func (a Absence) String() string {
+	if a.Until == "" {
+		return "since " + plain(a.From)
+	}
+	return fmt.Sprintf("between %s and %s", plain(a.From), plain(a.Until))
 }
 
 // Summary counts what a Report is about.

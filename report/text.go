@@ -114,7 +114,7 @@ func (t textWriter) result(r Result) {
 	t.line("    %s %s%s%s", t.label(r.Result), at, plain(ruleID(r)), t.paint(ansiDim, origin(r)))
 	t.line("          %s", sentence(r))
 	if a := r.AdmittedWhileDown; a != nil {
-		t.line("          admitted while the webhook was away, between %s and %s", plain(a.From), plain(a.Until))
+		t.line("          admitted while the webhook was away, %s", a)
 	}
 	if r.Fix != "" {
 		t.line("          %s %s", t.paint(ansiGreen, "fix:"), plain(r.Fix))

@@ -34,16 +34,17 @@ type glassBreaker struct {
 	now  func() time.Time
 }
 
-// newGlassBreaker makes one that is counted.
-func (s *server) newGlassBreaker(registry prometheus.Registerer) *glassBreaker {
-	uses := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "portcullis_break_glass_total",
-		Help: "Objects that have passed a policy by break-glass, by policy and by what was done: opened (by the first use of a member), used (by a further one) or followed (by a controller).",
-	}, []string{"policy", "use"})
-	registry.MustRegister(uses)
+// What is done by a use, which is a label of portcullis_break_glass_total.
+const (
+	glassOpened   = "opened"
+	glassUsed     = "used"
+	glassFollowed = "followed"
+)
+
+func (s *server) newGlassBreaker() *glassBreaker {
 	return &glassBreaker{
 		reader: s.manager.GetAPIReader(), writer: s.manager.GetClient().Status(), recorder: s.manager.GetEventRecorder(ConfigurationName),
-		sink: s.options.Alerts, uses: uses, log: s.options.Log, now: time.Now,
+		sink: s.options.Alerts, uses: s.metrics.glass, log: s.options.Log, now: time.Now,
 	}
 }
 
@@ -200,12 +201,12 @@ func (b *glassBreaker) tell(u *glassUse, enforcing []string, glass map[string]*e
 		if !u.write {
 			continue
 		}
-		use := "used"
+		use := glassUsed
 		switch {
 		case opened[policy]:
-			use = "opened"
+			use = glassOpened
 		case u.controller:
-			use = "followed"
+			use = glassFollowed
 		}
 		b.uses.WithLabelValues(policy, use).Inc()
 	}

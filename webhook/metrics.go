@@ -18,6 +18,7 @@ type metrics struct {
 	findings *prometheus.CounterVec
 	edits    *prometheus.CounterVec
 	rejected *prometheus.CounterVec
+	glass    *prometheus.CounterVec
 	panics   prometheus.Counter
 	policies prometheus.Gauge
 	invalid  prometheus.Gauge
@@ -48,6 +49,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "portcullis_admission_rejected_total",
 			Help: "Requests that are not admission reviews, by endpoint.",
 		}, []string{"endpoint"}),
+		glass: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_break_glass_total",
+			Help: "Objects that have passed a policy by break-glass, by policy and by what was done: opened (by the first use of a member), used (by a further one) or followed (by a controller).",
+		}, []string{"policy", "use"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "portcullis_admission_panics_total",
 			Help: "Panics while judging; each one denied the object.",
@@ -62,7 +67,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 	}
 	m.exceptions = newExceptionStates()
-	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.edits, m.rejected, m.panics, m.policies, m.invalid)
+	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.edits, m.rejected, m.glass, m.panics, m.policies, m.invalid)
 	return m
 }
 
@@ -99,6 +104,21 @@ func (m *metrics) count(edits []engine.Edit) {
 		if e := edits[begin]; i == len(edits) || edits[i].Rule != e.Rule || edits[i].Mode != e.Mode || edits[i].Exempt != e.Exempt {
 			m.edits.WithLabelValues(e.Rule, modeLabel(e.Mode, e.Exempt)).Add(float64(i - begin))
 			begin = i
+		}
+	}
+}
+
+// inForce counts the policies. What can be passed has its series from then on: an
+// alert on an increase does not see one that begins above 0.
+func (m *metrics) inForce(set *policies.Set, invalid int) {
+	m.policies.Set(float64(set.Len()))
+	m.invalid.Set(float64(invalid))
+	for _, p := range set.Policies() {
+		if p.BreakGlass == nil {
+			continue
+		}
+		for _, use := range []string{glassOpened, glassUsed, glassFollowed} {
+			m.glass.WithLabelValues(p.Name, use)
 		}
 	}
 }

@@ -182,8 +182,7 @@ func (c *clusterPolicies) load(ctx context.Context) error {
 	}
 	c.current.Store(next)
 	c.tell()
-	c.metrics.policies.Set(float64(next.set.Len()))
-	c.metrics.invalid.Set(float64(next.invalid))
+	c.metrics.inForce(next.set, next.invalid)
 	c.metrics.exceptions.keep(next.set.Exceptions(), invalid)
 	c.log.Info("policies in force", "policies", next.set.Len(), "invalid", next.invalid, "fallback", len(next.valid) == 0,
 		"exceptions", len(exceptions), "invalid-exceptions", invalid)

@@ -146,7 +146,7 @@ func (w *wantedRegistration) changes(wanted *wantedRegistration, anyBundle bool)
 	found, want := w.decode(), wanted.decode()
 	name := func(a, b admissionregistrationv1.MutatingWebhook) bool { return a.Name == b.Name }
 	if !slices.EqualFunc(found, want, name) {
-		return []string{"webhooks"}
+		return []string{registrationWebhooks}
 	}
 	var changes []string
 	for i := range want {
@@ -172,6 +172,15 @@ func encodeBundle(bundle []byte) string {
 	return string(bytes.Trim(text, `"`))
 }
 
+// What happens to a registration, which are labels of
+// portcullis_registration_changes_total beside the names of registrationFields.
+const (
+	registrationDeleted  = "deleted"
+	registrationWebhooks = "webhooks"
+	registrationRestored = "restored"
+	registrationAccepted = "accepted"
+)
+
 // registrationMetrics are the figures about the webhook configurations.
 type registrationMetrics struct {
 	changes *prometheus.CounterVec
@@ -195,6 +204,18 @@ func newRegistrationMetrics(registry prometheus.Registerer) *registrationMetrics
 		}),
 	}
 	registry.MustRegister(m.changes, m.wanted, m.guarded)
+	// An alert on an increase does not see a series that begins above 0.
+	changed := []string{registrationDeleted, registrationWebhooks}
+	for _, field := range registrationFields {
+		changed = append(changed, field.name)
+	}
+	for _, kind := range configurationKinds {
+		for _, change := range changed {
+			for _, outcome := range []string{registrationRestored, registrationAccepted} {
+				m.changes.WithLabelValues(kind, change, outcome)
+			}
+		}
+	}
 	return m
 }
 

@@ -286,7 +286,7 @@ func (g *registrationGuard) accept(ctx context.Context, record *corev1.ConfigMap
 		g.log.Info("noted what is registered, and guard it from now on", "configuration", live.GetKind(), "revision", found.Revision)
 		return nil
 	}
-	g.tell(live, "accepted", changes, fmt.Sprintf("took over revision %q, which changes %s", found.Revision, orNothing(changes)))
+	g.tell(live, registrationAccepted, changes, fmt.Sprintf("took over revision %q, which changes %s", found.Revision, orNothing(changes)))
 	return nil
 }
 
@@ -309,7 +309,7 @@ func (g *registrationGuard) restore(ctx context.Context, live *unstructured.Unst
 		return fmt.Errorf("restoring %s %q: %w", live.GetKind(), live.GetName(), err)
 	}
 	g.metrics.asWanted(live.GetKind(), true)
-	g.tell(live, "restored", changes, fmt.Sprintf("undid a change of %s; who wants it changes the annotation %s with it", strings.Join(changes, ", "), RevisionAnnotation))
+	g.tell(live, registrationRestored, changes, fmt.Sprintf("undid a change of %s; who wants it changes the annotation %s with it", strings.Join(changes, ", "), RevisionAnnotation))
 	return nil
 }
 
@@ -368,7 +368,7 @@ func (g *registrationGuard) restoreDeleted(ctx context.Context, record *corev1.C
 	}
 	delete(g.missing, kind)
 	g.metrics.asWanted(kind, true)
-	g.tell(live, "restored", []string{"deleted"}, "made it anew after it was deleted; docs/operations.md says how to switch Portcullis off")
+	g.tell(live, registrationRestored, []string{registrationDeleted}, "made it anew after it was deleted; docs/operations.md says how to switch Portcullis off")
 	return 0, nil
 }
 

@@ -267,7 +267,7 @@ func (s *server) setUp(ctx context.Context) error {
 		return err
 	}
 	if len(s.options.Policies) == 0 {
-		a.glass = s.newGlassBreaker(ctrlmetrics.Registry)
+		a.glass = s.newGlassBreaker()
 	}
 	exceptions := &exceptionAdmission{policies: source.named, namespaces: s.options.exceptionNamespaces(), now: time.Now, log: s.options.Log}
 	warm := &warmUp{pods: s.manager.GetAPIReader(), admission: a, images: registries, log: s.options.Log}

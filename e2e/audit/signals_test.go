@@ -1,7 +1,9 @@
 package audit_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -225,19 +227,27 @@ func TestMetricsAreThose(t *testing.T) {
 	if err := c.Client.Create(t.Context(), suite.StatefulSet.New(namespace, "bad", badSpec())); err != nil {
 		t.Fatal(err)
 	}
-	policy := filepath.Join(t.TempDir(), "policy.yaml")
-	const text = "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: all}\n" +
-		"spec: {mutate: {digests: {}}, validate: {podSecurity: {level: restricted}, rootUser: {mode: Warn}}}\n"
-	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	s, err := c.Serve(t.Context(), harness.ServeOptions{Registries: c.Registry.Config(), Args: []string{
-		"--audit-interval=1s", "--policy=" + policy, "--cloudevents-url=" + newSink(t).URL,
+		"--audit-interval=1s", "--cloudevents-url=" + newSink(t).URL,
+		"--guard-registration=" + harness.SystemNamespace + "/portcullis-registration",
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	scans(t, s, 1)
+	t.Cleanup(func() { // the guard first, which would undo the second
+		if err := errors.Join(s.Stop(), c.Unregister(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Register(t.Context(), s.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	suite.Eventually(t, suite.Soon, func() error {
+		_, err := s.Metric(`portcullis_registration_wanted{configuration="ValidatingWebhookConfiguration"}`)
+		return err
+	})
+	c.Policy(t, namespace, "{mutate: {digests: {}}, validate: {podSecurity: {level: restricted}, rootUser: {mode: Warn}}, breakGlass: {groups: [oncall]}}", s)
+	scans(t, s, 2) // the first may have begun before the policy was known
 	object := func(spec corev1.PodSpec) []byte {
 		o := suite.Pod.New(namespace, "p", spec)
 		o.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
@@ -140,13 +143,27 @@ func (c *Cluster) install(ctx context.Context) error {
 	return c.requestToken(ctx)
 }
 
-// Unregister deletes the webhook configurations.
+// Unregister deletes the webhook configurations, and waits until the API server asks
+// nobody any more, which it learns of by a watch.
 func (c *Cluster) Unregister(ctx context.Context) error {
 	var errs []error
 	for _, shipped := range c.Configurations {
 		errs = append(errs, client.IgnoreNotFound(c.Client.Delete(ctx, shipped.DeepCopy())))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	probe := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "probe", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "none"}}}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		// Our webhook refuses that label, whoever answers or does not.
+		err := c.Client.Create(ctx, probe.DeepCopy(), client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "webhook") {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waiting for the API server to ask no webhook: %w", err)
+		}
+	}
 }
 
 // Register applies the webhook configurations, pointed to an endpoint.
