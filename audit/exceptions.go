@@ -50,8 +50,13 @@ func (c *scanning) exceptions() []Exception {
 		}
 	}
 	all := make([]Exception, 0, len(byName))
+	partial := len(c.Namespaces) > 0 || len(c.scan.Problems) > 0
 	for _, known := range byName {
-		all = append(all, known.count())
+		x := known.count()
+		if partial && x.Needed == 0 && x.ExpiresAt != "" && !x.Ended(c.scan.Started) {
+			continue // what was not looked at may need it
+		}
+		all = append(all, x)
 	}
 	slices.SortFunc(all, func(a, b Exception) int { return cmp.Compare(a.Exception, b.Exception) })
 	return all

@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/portcullis-dev/portcullis/report"
 )
@@ -41,5 +44,33 @@ func TestExceptionUses(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestExceptionUsesOfAPart has nobody told that an exception can go that something may
+// need which was not looked at.
+func TestExceptionUsesOfAPart(t *testing.T) {
+	unused := report.ExceptionUse{Exemption: report.Exemption{Exception: "sys/unused", ExpiresAt: "2999-01-01T00:00:00Z"}}
+	judge := &imageJudge{rules: Rules{Exceptions: []report.ExceptionUse{unused}}}
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", errors.New("no"))
+	for _, test := range []struct {
+		name       string
+		namespaces []string
+		failed     map[string]error
+		want       int
+	}{
+		{"everything", nil, nil, 1},
+		{"a namespace", []string{"shop"}, nil, 0},
+		{"a kind may not be listed", nil, map[string]error{"/apis/apps/v1/deployments": forbidden}, 0},
+	} {
+		cluster := clusterOf(t, made{kind: "Deployment", name: "web", image: "bad:1"})
+		cluster.failed = test.failed
+		scan, err := (&Scanner{Pager: cluster, Judge: judge, Namespaces: test.namespaces}).Scan(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(scan.Exceptions) != test.want {
+			t.Errorf("%s: got exceptions %v, want %d", test.name, scan.Exceptions, test.want)
+		}
 	}
 }

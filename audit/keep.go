@@ -48,6 +48,19 @@ type known struct {
 	firstSeen       map[string]time.Time
 }
 
+// remember keeps when findings were first seen that a report does not have any more, as
+// long as there is room.
+func (k *known) remember(before *known, room int) {
+	if k == nil || before == nil || k == before {
+		return
+	}
+	for id, at := range before.firstSeen {
+		if _, there := k.firstSeen[id]; !there && len(k.firstSeen) < 2*room {
+			k.firstSeen[id] = at
+		}
+	}
+}
+
 // ErrNoAPI says that the cluster has no kind for reports.
 var ErrNoAPI = errors.New("the cluster knows neither reports.openreports.io nor policyreports.wgpolicyk8s.io")
 
@@ -66,7 +79,11 @@ func (r *Reports) Keep(ctx context.Context, s *Scan) (written int, err error) {
 	wanted := map[string]bool{}
 	for _, k := range r.reports(s) {
 		wanted[r.path(k.Namespace)] = true
+		before := r.known[r.path(k.Namespace)]
 		wrote, err := r.write(ctx, k, s.Started)
+		if len(s.Problems) > 0 { // a finding that was not seen may be there, and keeps its first sight
+			r.known[r.path(k.Namespace)].remember(before, r.Worst)
+		}
 		if err != nil {
 			errs = append(errs, err)
 		}

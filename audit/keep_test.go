@@ -162,3 +162,28 @@ func TestReportsWithoutAPI(t *testing.T) {
 		t.Errorf("got %v, want what went wrong", err)
 	}
 }
+
+// TestReportsOfAPart has a list fail once: what it would have had was first seen when it
+// was.
+func TestReportsOfAPart(t *testing.T) {
+	cluster := &store{served: []string{"openreports.io"}, objects: map[string]map[string]any{}}
+	r := &Reports{Writer: cluster, Worst: 200}
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for hour, findings := range []int{2, 0, 2} {
+		scan := scanOf(begin.Add(time.Duration(hour)*time.Hour), map[string]int{"shop": findings})
+		if findings == 0 {
+			scan.Problems = []Problem{{What: "deployments.apps", Err: errors.New("it does not answer")}}
+		}
+		if _, err := r.Keep(t.Context(), scan); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(r.known[shopPath].firstSeen); got != 2 {
+		t.Fatalf("got %d findings, want 2", got)
+	}
+	for id, at := range r.known[shopPath].firstSeen {
+		if !at.Equal(begin) {
+			t.Errorf("%s: got first seen %s, want %s", id, at, begin)
+		}
+	}
+}

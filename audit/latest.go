@@ -48,9 +48,9 @@ type Latest struct {
 
 	mutex    sync.Mutex
 	scanning bool
-	scan     *Scan            // nil: none yet
-	trend    []report.Figures // of former scans and of this one
-	page     []byte           // of the scan, compressed; nil: not asked for yet
+	scan     *Scan                    // nil: none yet
+	trend    []report.Figures         // of former scans and of this one
+	made     map[report.Format][]byte // of the scan, compressed, as far as it has been asked for
 }
 
 // begin says that this replica scans.
@@ -68,7 +68,7 @@ func (l *Latest) set(scanning bool, s *Scan, trend []report.Figures) {
 	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.scanning, l.scan, l.trend, l.page = scanning, s, trend, nil
+	l.scanning, l.scan, l.trend, l.made = scanning, s, trend, nil
 }
 
 // ServeHTTP answers GET and HEAD of the two paths, and leads to the page from /.
@@ -91,26 +91,27 @@ func (l *Latest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/":
 		http.Redirect(w, r, PagePath, http.StatusFound)
 	case PagePath:
-		l.servePage(w, r)
+		l.serveScan(w, r, "html", "text/html; charset=utf-8")
 	case JSONPath:
-		l.serveJSON(w, r)
+		l.serveScan(w, r, "json", "application/json")
 	default:
 		http.Error(w, fmt.Sprintf("there are %s and %s", PagePath, JSONPath), http.StatusNotFound)
 	}
 }
 
-func (l *Latest) servePage(w http.ResponseWriter, r *http.Request) {
-	compressed, err := l.compressed()
+// serveScan serves the last scan in a format of report.WriteAudit.
+func (l *Latest) serveScan(w http.ResponseWriter, r *http.Request, format report.Format, contentType string) {
+	compressed, err := l.compressed(format)
 	if err != nil {
 		l.fail(w, err)
 		return
 	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
 	if compressed == nil {
 		l.serveNotice(w, r)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Vary", "Accept-Encoding")
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
@@ -121,33 +122,37 @@ func (l *Latest) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	page, err := gzip.NewReader(bytes.NewReader(compressed))
+	text, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {
 		l.fail(w, err)
 		return
 	}
-	_, _ = io.Copy(w, page)
+	_, _ = io.Copy(w, text)
 }
 
-// compressed is the page of the last scan, nil where there is none. It is made when
-// it is asked for, once for each scan; thousands of findings have a page of some
-// megabytes, which compress to a twentieth.
-func (l *Latest) compressed() ([]byte, error) {
+// compressed is the last scan in a format, nil where there is none. It is made when
+// it is asked for, once for each scan and one at a time: the results of a large cluster
+// are tens of megabytes while it is made, which compress to a twentieth, and reviews
+// are answered from the same memory.
+func (l *Latest) compressed(format report.Format) ([]byte, error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.scan == nil || l.page != nil {
-		return l.page, nil
+	if l.scan == nil || l.made[format] != nil {
+		return l.made[format], nil
 	}
 	var b bytes.Buffer
 	compress := gzip.NewWriter(&b)
-	if err := report.WriteAudit(compress, "html", l.report(), l.options()); err != nil {
+	if err := report.WriteAudit(compress, format, l.report(), l.options()); err != nil {
 		return nil, err
 	}
 	if err := compress.Close(); err != nil {
-		return nil, fmt.Errorf("compressing the page: %w", err)
+		return nil, fmt.Errorf("compressing the %s of a scan: %w", format, err)
 	}
-	l.page = b.Bytes()
-	return l.page, nil
+	if l.made == nil {
+		l.made = map[report.Format][]byte{}
+	}
+	l.made[format] = b.Bytes()
+	return l.made[format], nil
 }
 
 // report is that of the last scan, which there has to be.
@@ -159,22 +164,6 @@ func (l *Latest) report() *report.Audit {
 
 func (l *Latest) options() report.Options {
 	return report.Options{Version: l.Version, Time: l.scan.Started.Add(l.scan.Took)}
-}
-
-func (l *Latest) serveJSON(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	l.mutex.Lock()
-	if l.scan == nil {
-		l.mutex.Unlock()
-		l.serveNotice(w, r)
-		return
-	}
-	a, options := l.report(), l.options()
-	l.mutex.Unlock() // a slow reader keeps nobody waiting
-	if r.Method == http.MethodHead {
-		return
-	}
-	_ = report.WriteAudit(w, "json", a, options) // it fails where the reader has gone
 }
 
 // serveNotice says why there is nothing to show here, and where there is.

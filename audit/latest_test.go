@@ -198,7 +198,7 @@ func BenchmarkLatest(b *testing.B) {
 	l := &Latest{}
 	for b.Loop() {
 		l.show(s, nil)
-		page, err := l.compressed()
+		page, err := l.compressed("html")
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -48,6 +48,9 @@ type Service struct {
 	Alerts *cloudevents.Sink
 	// Log takes what an admin should know. Required.
 	Log *slog.Logger
+
+	// denied are those of the scan before.
+	denied []denials.Count
 }
 
 // retry is how soon a scan begins that has nothing to judge by yet, or that failed.
@@ -75,6 +78,7 @@ func (s *Service) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.denied = nil
 	scanner := &Scanner{Pager: client}
 	reports := &Reports{Writer: client, Worst: s.Worst}
 	var tell []func(context.Context, *Scan)
@@ -116,8 +120,11 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 	}
 	scanner.Judge = judge
 	if s.Gaps != nil {
-		if scanner.Gaps, err = s.Gaps(ctx); err != nil {
+		gaps, err := s.Gaps(ctx)
+		if err != nil {
 			s.failed(ctx, "finding out when nobody was there to judge", err)
+		} else { // else those that are known, so that no mark goes and comes back
+			scanner.Gaps = gaps
 		}
 	}
 	scan, err := scanner.Scan(ctx)
@@ -135,8 +142,10 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 		counts, err := s.Denied(ctx)
 		if err != nil {
 			s.failed(ctx, "reading the refused requests", err)
+		} else { // else those that are known, so that they do not leave the reports and come back
+			s.denied = counts
 		}
-		scan.SetDenied(counts)
+		scan.SetDenied(s.denied)
 	}
 	written, err := reports.Keep(ctx, scan)
 	s.Metrics.written.Add(float64(written))

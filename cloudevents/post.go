@@ -73,7 +73,14 @@ func newPoster(o *Options) (*poster, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	p.dial = image.ChosenDialer(resolver, dial, o.Timeout)
+	chosen := image.ChosenDialer(resolver, dial, o.Timeout)
+	p.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := chosen(ctx, network, address)
+		if err != nil {
+			return nil, dialError{err}
+		}
+		return conn, nil
+	}
 	if err := p.connect(); err != nil {
 		return nil, err
 	}
@@ -163,15 +170,51 @@ func (p *poster) do(ctx context.Context, body []byte) answer {
 	}
 	response, err := p.client.Do(request)
 	if err != nil {
-		var outer *url.Error
-		if errors.As(err, &outer) {
-			err = outer.Err // the outer one has the address, which may be a secret
-		}
-		return answer{err: fmt.Errorf("the sink does not answer: %w", err), again: true}
+		return answer{err: fmt.Errorf("the sink does not answer: %w", withoutAnswer(err)), again: true}
 	}
 	defer response.Body.Close()
 	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer) // the status has been read
 	return judge(response)
+}
+
+// dialError is what kept a connection from being made, before the sink said anything.
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
+
+// withoutAnswer is the part of an error that neither the address, which may be a
+// secret, nor anything that the sink wrote is in: errors about answers that are no
+// HTTP quote them.
+func withoutAnswer(err error) error {
+	var dial dialError
+	var certificate *tls.CertificateVerificationError
+	var network *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.As(err, &dial):
+		return dial.error
+	case errors.As(err, &certificate):
+		return fmt.Errorf("tls: failed to verify certificate: %w", certificateProblem(certificate.Err))
+	case errors.As(err, &network):
+		return network
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it closes the connection")
+	}
+	return errors.New("what it says is not HTTP")
+}
+
+// certificateProblem leaves out the names in a certificate, which are the sink's words too.
+func certificateProblem(err error) error {
+	var host x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &host):
+		return errors.New("it is for another name")
+	case errors.As(err, &authority):
+		return errors.New("it is signed by an authority that is not trusted")
+	}
+	return errors.New("it is not valid")
 }
 
 // judge tells by the status what to do next.

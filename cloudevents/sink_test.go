@@ -294,6 +294,29 @@ func TestFaults(t *testing.T) {
 	})
 }
 
+// TestAnswersThatAreNotHTTP holds that nothing of what is no answer is told either.
+func TestAnswersThatAreNotHTTP(t *testing.T) {
+	for _, text := range []string{
+		"SECRET-XYZ SECRET-XYZ", "HTTP/1.1 2SECRET-XYZ no", "HTTP/1.1 200 OK\r\nSECRET-XYZ", "HTTP/1.1 200 OK\r\nTransfer-Encoding: SECRET-XYZ", "HTTP/1.1 200 OK\r\nContent-Length: SECRET-XYZ",
+	} {
+		server := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer connection.Close()
+			_, _ = io.WriteString(connection, text+"\r\n\r\n")
+		})
+		s := run(t, Options{URL: server.URL, CAFile: server.authority(t)})
+		s.Send(example)
+		s.wait(t, 1)
+		if log := s.log.String(); s.outcome(failed) != 1 || strings.Contains(log, "SECRET-XYZ") || !strings.Contains(log, "the sink does not answer: what it says is not HTTP") {
+			t.Errorf("%q: got %d failed, log %s", text, s.outcome(failed), log)
+		}
+	}
+}
+
 // TestAnswerIsNotRead holds that an answer without end is not waited for.
 func TestAnswerIsNotRead(t *testing.T) {
 	server := newReceiver(t, func(w http.ResponseWriter, r *http.Request, _ int) {

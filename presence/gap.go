@@ -52,7 +52,9 @@ func (g *Gap) Covers(created time.Time) bool {
 
 // note is what the Lease says.
 type note struct {
-	renewed  time.Time // zero: never
+	renewed time.Time // zero: never
+	// interval is how often notes were made then, zero for not known.
+	interval time.Duration
 	policies map[string]string
 	gaps     []Gap
 }
@@ -60,6 +62,9 @@ type note struct {
 func read(lease *coordinationv1.Lease) (n note, err error) {
 	if lease.Spec.RenewTime != nil {
 		n.renewed = lease.Spec.RenewTime.Time
+	}
+	if lease.Spec.LeaseDurationSeconds != nil {
+		n.interval = time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second / missed
 	}
 	for name, into := range map[string]any{policiesAnnotation: &n.policies, gapsAnnotation: &n.gaps} {
 		text := lease.Annotations[name]
@@ -73,8 +78,12 @@ func read(lease *coordinationv1.Lease) (n note, err error) {
 	return n, nil
 }
 
-// since is the gap from the last note to a time, nil where that is no gap.
+// since is the gap from the last note to a time, nil where that is no gap. How often
+// notes were made the Lease says; interval counts where it does not.
 func (n *note) since(now time.Time, interval time.Duration) *Gap {
+	if n.interval > 0 {
+		interval = n.interval
+	}
 	if n.renewed.IsZero() || now.Sub(n.renewed) <= missed*interval {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -125,6 +126,7 @@ func (h *Heartbeat) beat(ctx context.Context) error {
 	}
 	lease.Spec.RenewTime = &metav1.MicroTime{Time: now}
 	lease.Spec.HolderIdentity = ptr.To(h.Identity)
+	lease.Spec.LeaseDurationSeconds = ptr.To(int32(math.Ceil((missed * h.Interval).Seconds())))
 	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 	if err != nil && !apierrors.IsConflict(err) { // else another replica was faster
 		return fmt.Errorf("writing Lease %q: %w", h.Lease, err)

@@ -144,6 +144,20 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// TestGapsByTheIntervalOfTheLease reads the notes of replicas that make them seldom.
+func TestGapsByTheIntervalOfTheLease(t *testing.T) {
+	l, configuration := objects()
+	client := fake.NewClientset(l, configuration)
+	r := newReplica(client)
+	r.Interval, r.now = time.Minute, time.Now().Add(-50*time.Second)
+	if err := r.beat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Gaps(t.Context(), of(client), lease, DefaultInterval); len(got) != 0 || err != nil {
+		t.Errorf("got %v, %v, want none: the next note is not due", got, err)
+	}
+}
+
 // TestBounds holds the Lease to its bounds, whatever the policies are called.
 func TestBounds(t *testing.T) {
 	n := note{policies: map[string]string{}}

@@ -67,7 +67,7 @@ func (a *access) protect(next http.Handler) http.Handler {
 			return
 		}
 		verb := strings.ToLower(r.Method)
-		key := sha256.Sum256([]byte(verb + " " + r.URL.Path + " " + token))
+		key := sha256.Sum256([]byte(verb + "\x00" + r.URL.Path + "\x00" + token))
 		if a.remembers(key) {
 			next.ServeHTTP(w, r)
 			return

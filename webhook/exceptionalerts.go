@@ -68,6 +68,9 @@ func (a *exceptionAlerts) tell() {
 	current := map[exceptionAlert]bool{}
 	for _, e := range set.Exceptions() {
 		end, counts := e.LastEnd()
+		if next, ahead := e.NextEnd(a.now()); ahead {
+			end = next // one that names several policies is ending before each of its ends, as its status says
+		}
 		left := end.Sub(a.now())
 		typ := cloudevents.ExceptionEnded
 		switch {

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -108,4 +109,49 @@ func TestExceptionAlertData(t *testing.T) {
 	if diff := cmp.Diff(want, read()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// TestExceptionAlertsOfSeveralPolicies requires that each end of an exception that names
+// several policies is told ahead, as its status says it.
+func TestExceptionAlertsOfSeveralPolicies(t *testing.T) {
+	set, err := policies.Compile(loadPolicies(t, "soon", "720h", "late", "2160h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := exceptionFor(t, "e", "soon", 300*24*time.Hour)
+	e.Spec.Policies = []string{"soon", "late"}
+	if set, err = set.WithExceptions([]*policies.PolicyException{&e}); err != nil {
+		t.Fatal(err)
+	}
+	sink, read := alertSink(t)
+	now := exceptionsStart
+	a := &exceptionAlerts{set: func() *policies.Set { return set }, sink: sink, warning: 7 * 24 * time.Hour, now: func() time.Time { return now }}
+	for _, step := range []struct {
+		day  int
+		want string
+	}{{20, ""}, {25, "dev.portcullis.exception.ending"}, {26, ""}, {31, ""}, {85, "dev.portcullis.exception.ending"}, {90, "dev.portcullis.exception.ended"}} {
+		now = exceptionsStart.Add(time.Duration(step.day)*24*time.Hour + time.Minute)
+		a.tell()
+		got := ""
+		for _, alert := range read() {
+			got += alert.Type
+		}
+		if got != step.want {
+			t.Errorf("day %d: got %q, want %q", step.day, got, step.want)
+		}
+	}
+}
+
+// loadPolicies makes policies, each of a name with the longest exception that it allows.
+func loadPolicies(t *testing.T, pairs ...string) []*policies.PodPolicy {
+	t.Helper()
+	var all []*policies.PodPolicy
+	for i := 0; i < len(pairs); i += 2 {
+		list, err := policies.Load(fmt.Appendf(nil, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: %s}\nspec: {validate: {podSecurity: {level: restricted}}, exceptions: {maxDuration: %s}}", pairs[i], pairs[i+1]), "p")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, list...)
+	}
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,13 +36,13 @@ func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, _, not
 
 // exceptionWriter writes the status of the exceptions of a cluster, and counts the
 // writes. The error is what each write ends in.
-func exceptionWriter(t *testing.T, err error, inForce []policies.PodPolicy, list ...policies.PolicyException) (s *exceptionStatus, writes *int) {
+func exceptionWriter(t *testing.T, err error, inForce []policies.PodPolicy, list ...policies.PolicyException) (s *exceptionStatus, writes *atomic.Int32) {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := policies.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	writes = new(int)
+	writes = new(atomic.Int32)
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&policies.PolicyException{})
 	for i := range list {
 		list[i].UID, list[i].Generation = types.UID(list[i].Name), 1
@@ -49,7 +50,7 @@ func exceptionWriter(t *testing.T, err error, inForce []policies.PodPolicy, list
 	}
 	c := builder.WithInterceptorFuncs(interceptor.Funcs{
 		SubResourceUpdate: func(ctx context.Context, c client.Client, name string, o client.Object, options ...client.SubResourceUpdateOption) error {
-			*writes++
+			writes.Add(1)
 			if err != nil {
 				return err
 			}
@@ -116,8 +117,8 @@ func TestExceptionStatusInTime(t *testing.T) {
 			time.Sleep(step.after - time.Since(start))
 			synctest.Wait()
 			state, message, since := stateNow(t, s, "e")
-			if state != step.state || message != step.message || *writes != step.writes {
-				t.Errorf("after %s: got %s, %q after %d writes, want %s, %q after %d", step.after, state, message, *writes, step.state, step.message, step.writes)
+			if state != step.state || message != step.message || int(writes.Load()) != step.writes {
+				t.Errorf("after %s: got %s, %q after %d writes, want %s, %q after %d", step.after, state, message, int(writes.Load()), step.state, step.message, step.writes)
 			}
 			if want := "2000-01-01T00:00:00Z"; state[:4] == "True" && since != want {
 				t.Errorf("after %s: got in force since %s, want %s", step.after, since, want)
@@ -145,8 +146,8 @@ func TestExceptionIsToldOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if events := s.events.(*recorder).events; len(events) != 1 || *writes != 1 {
-		t.Errorf("got %d writes and events %q, want one of each", *writes, events)
+	if events := s.events.(*recorder).events; len(events) != 1 || int(writes.Load()) != 1 {
+		t.Errorf("got %d writes and events %q, want one of each", int(writes.Load()), events)
 	}
 	name := types.NamespacedName{Namespace: "portcullis-system", Name: "e"}
 	changed := policies.PolicyException{}
@@ -162,8 +163,8 @@ func TestExceptionIsToldOnce(t *testing.T) {
 	if err := s.write(t.Context(), name, version, exceptionsStart); err != nil {
 		t.Fatal(err)
 	}
-	if events := s.events.(*recorder).events; len(events) != 1 || *writes != 2 {
-		t.Errorf("got %d writes and events %q, want two writes and one event", *writes, events)
+	if events := s.events.(*recorder).events; len(events) != 1 || int(writes.Load()) != 2 {
+		t.Errorf("got %d writes and events %q, want two writes and one event", int(writes.Load()), events)
 	}
 }
 
@@ -233,8 +234,8 @@ func TestExceptionStatusIsTriedAgain(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*statusRetry-time.Second)
 		defer cancel()
 		s.lead(ctx)
-		if *writes != 3 {
-			t.Errorf("got %d writes within %s, want 3: at once, and one each %s", *writes, 3*statusRetry, statusRetry)
+		if int(writes.Load()) != 3 {
+			t.Errorf("got %d writes within %s, want 3: at once, and one each %s", int(writes.Load()), 3*statusRetry, statusRetry)
 		}
 	})
 }

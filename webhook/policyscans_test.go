@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +30,22 @@ func TestScanOf(t *testing.T) {
 		if diff := cmp.Diff(test.want, c.scanOf("p", test.version, before)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
+	}
+}
+
+// TestScanOfAFormerTerm requires that a replica that leads again does not put what it
+// found when it led before in the place of what another one has found since.
+func TestScanOfAFormerTerm(t *testing.T) {
+	s, _ := statusWriter(t, nil)
+	version := policyVersion{uid: "1", generation: 2, inForce: 2}
+	s.source.current.Store(&loaded{versions: map[string]policyVersion{"p": version}})
+	s.source.scanned(0, map[string]policies.PolicyScan{"p": {Findings: 1}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.lead(ctx)
+	others := &policies.PolicyScan{Generation: 2, Findings: 5}
+	if diff := cmp.Diff(others, s.source.scanOf("p", version, others)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -39,6 +39,7 @@ type policyStatus struct {
 
 // lead writes until ctx ends.
 func (s *policyStatus) lead(ctx context.Context) {
+	s.source.scans.Store(nil) // another replica may have scanned since this one led before
 	retry := time.NewTimer(0) // what another replica has left undone
 	defer retry.Stop()
 	for {
