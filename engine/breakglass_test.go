@@ -105,3 +105,27 @@ func TestBreakGlassIsNotThereToStay(t *testing.T) {
 		}
 	}
 }
+
+// TestBreakGlassOfPodIsNotThereToStay takes the annotation off a Pod, which nobody
+// asks us about, and changes its image then.
+func TestBreakGlassOfPodIsNotThereToStay(t *testing.T) {
+	const object = "kind: Pod\napiVersion: v1\nmetadata: {name: shop%s}\nspec: {hostNetwork: true, %scontainers: [{name: a, image: %s}]}"
+	const without = "spec: {validate: {podSecurity: {level: baseline}}}"
+	for _, test := range []struct {
+		name, policies, labels, spec, image string
+		denied                              bool
+	}{
+		{name: "another image", policies: glassPolicies, image: "next", denied: true},
+		{name: "another image by a policy without break-glass", policies: "kind: PodPolicy\napiVersion: portcullis.dev/v1alpha1\nmetadata: {name: base}\n" + without, image: "next"},
+		{name: "the same image", policies: glassPolicies, labels: ", labels: {a: b}", spec: "activeDeadlineSeconds: 9, ", image: "x"},
+	} {
+		v := plan(t, compile(t, test.policies), Review{
+			Workload:  decode(t, fmt.Sprintf(object, test.labels, test.spec, test.image)),
+			Old:       decode(t, fmt.Sprintf(object, "", "", "x")),
+			Namespace: Namespace{Name: "shop"},
+		}).Validate(image.Facts{})
+		if v.Denied() != test.denied {
+			t.Errorf("%s: got denied %v, want %v", test.name, v.Denied(), test.denied)
+		}
+	}
+}

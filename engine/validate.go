@@ -99,11 +99,18 @@ func (p *Plan) labelPolicy() string { return "Namespace/" + p.Namespace.Name }
 // before the update. It is not for a new pod image that the namespace's enforce
 // label forbids: Kubernetes judges that anew.
 func (p *Plan) tolerateExisting(v *Verdict, facts image.Facts) {
-	tolerant := map[string]bool{p.labelPolicy(): !p.Workload.Kind.IsPod() || !imagesChanged(p.Old, p.Workload)}
+	newImage := p.Workload.Kind.IsPod() && imagesChanged(p.Old, p.Workload)
+	tolerant := map[string]bool{p.labelPolicy(): !newImage}
+	// Who asks for passing is judged as if it were new: a member breaks the glass for
+	// the Pods of the template, and nobody else puts a reason of his into one. A Pod's
+	// annotation can be taken off without our being asked: what it runs next is judged
+	// anew, since nobody knows any more how it came in.
 	_, broken := breakGlass(p.Old)
+	_, asked := breakGlass(p.Workload)
+	glass := broken || asked || newImage
 	for _, m := range p.matches {
 		// What came by break-glass is not there to stay, as with exceptions.
-		allow := m.Policy.ExistingViolations == policies.ExistingViolationsAllow && !(broken && m.Policy.BreakGlass != nil)
+		allow := m.Policy.ExistingViolations == policies.ExistingViolationsAllow && !(glass && m.Policy.BreakGlass != nil)
 		tolerant[m.Policy.Name] = allow
 		if s := m.Policy.PodSecurity; s != nil && s.HonorLabels && !allow {
 			tolerant[p.labelPolicy()] = false

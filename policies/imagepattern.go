@@ -52,6 +52,9 @@ func ParseImagePattern(pattern string) (ImagePattern, error) {
 	if len(pattern) > longestPattern {
 		return ImagePattern{}, fmt.Errorf("%s is longer than %d characters", quote(pattern), longestPattern)
 	}
+	if !strings.Contains(pattern, "/") && namesHost(pattern) {
+		return ImagePattern{}, fmt.Errorf("%s is a registry, and as an image it would be one of Docker Hub; write %s, which stands for all that it has", quote(pattern), quote(pattern+"/"+everyImage))
+	}
 	if name := withoutVersion(pattern); name != pattern {
 		return ImagePattern{}, fmt.Errorf("%s carries a tag or a digest; write %s, which stands for all of them", quote(pattern), quote(name))
 	}
@@ -157,6 +160,9 @@ func splitImage(pattern string) (ImagePattern, error) {
 	first, rest, found := strings.Cut(pattern, "/")
 	isHost := found && (strings.ContainsAny(first, ".:") || first == "localhost" || first != strings.ToLower(first))
 	if !isHost {
+		if first == everyImage {
+			return ImagePattern{}, fmt.Errorf("%s has ** elsewhere than as its last part; begin with a registry, as in docker.io/library/*", quote(pattern))
+		}
 		if strings.Contains(first, "*") {
 			return ImagePattern{}, fmt.Errorf("%s does not say which registry; write %s for Docker Hub, or ** for every image", quote(pattern), quote(hubName(pattern)))
 		}
@@ -173,6 +179,16 @@ func splitImage(pattern string) (ImagePattern, error) {
 		rest = "library/" + rest
 	}
 	return ImagePattern{host: host, path: strings.Split(rest, "/")}, nil
+}
+
+// namesHost tells whether text without a slash can only be meant for a registry: it has a dot before a port or the end, or is localhost. The
+// dot of a tag does not count.
+func namesHost(text string) bool {
+	host, port, hasPort := strings.Cut(text, ":")
+	if hasPort && (port == "" || strings.Trim(port, "0123456789") != "") {
+		return false
+	}
+	return host == "localhost" || strings.Contains(host, ".") && !strings.Contains(host, "@")
 }
 
 // hubName is what a name without a registry means.

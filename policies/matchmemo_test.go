@@ -72,6 +72,11 @@ func TestMemoIsBounded(t *testing.T) {
 			t.Fatalf("got %d namespaces remembered, want at most %d", count, maxMemo)
 		}
 	}
+	remembered := 0
+	set.memo.known.Range(func(any, any) bool { remembered++; return true })
+	if remembered == 0 || remembered > maxMemo {
+		t.Errorf("got %d namespaces in memory, want some and at most %d", remembered, maxMemo)
+	}
 	got := set.Matching(nil, Target{Namespace: "team-007-a", NamespaceLabels: map[string]string{"team": "7"}})
 	if len(got) != 1 || got[0].Policy.scope.namespaces[0].String() != "team-007-*" {
 		t.Errorf("got %d policies, want the one of team 7", len(got))

@@ -43,7 +43,8 @@ func pageExceptionOf(u ExceptionUse, now time.Time) pageException {
 	case left < 24*time.Hour:
 		e.Left, e.LeftTone = "less than a day left", "fail"
 	default:
-		e.Left = plural(int(left/(24*time.Hour)), "day") + " left"
+		u.SetDaysLeft(now) // by the calendar, as everywhere
+		e.Left = plural(*u.DaysLeft, "day") + " left"
 		if left < endsSoon {
 			e.LeftTone = "warn"
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -189,6 +191,19 @@ type breakGlassUse struct {
 	Note string `json:"note"`
 }
 
+// versionOf is the resourceVersion of an object, empty where there is none.
+func versionOf(object jsontext.Value) string {
+	var o struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	if err := jsonv2.Unmarshal(object, &o); err != nil {
+		return "" // of a creation, which has no object before it
+	}
+	return o.Metadata.ResourceVersion
+}
+
 // tell counts, logs, makes an Event, tells the sink, and returns what the user is told.
 func (b *glassBreaker) tell(u *glassUse, enforcing []string, glass map[string]*engine.Glass, opened map[string]bool) string {
 	verb := "is passed"
@@ -216,7 +231,11 @@ func (b *glassBreaker) tell(u *glassUse, enforcing []string, glass map[string]*e
 	}
 	w := u.plan.Workload
 	b.log.Warn("broken glass", "user", u.UserInfo.Username, "kind", w.Kind.Name, "namespace", u.Namespace, "name", w.DisplayName(), "what", text)
-	about := &corev1.ObjectReference{APIVersion: w.Kind.APIVersion(), Kind: w.Kind.Name, Namespace: u.Namespace, Name: w.DisplayName()}
+	about := &corev1.ObjectReference{
+		APIVersion: w.Kind.APIVersion(), Kind: w.Kind.Name, Namespace: u.Namespace, Name: w.DisplayName(),
+		UID:             w.Metadata.UID,         // by which kubectl describe finds the Event
+		ResourceVersion: versionOf(u.OldObject), // without it a second use were counted as a repetition of the first, whose reason the Event keeps
+	}
 	const maxNote = 1000 // bytes; the API server takes 1024
 	note := fmt.Sprintf("%s, by %s", text, engine.Quote(u.UserInfo.Username))
 	if len(note) > maxNote {

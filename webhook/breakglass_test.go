@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -158,6 +162,39 @@ func TestBreakGlassWritesOnce(t *testing.T) {
 	}
 }
 
+// regardings are the objects that Events are about.
+type regardings []corev1.ObjectReference
+
+func (r *regardings) Eventf(regarding, _ runtime.Object, _, _, _, _ string, _ ...any) {
+	*r = append(*r, *regarding.(*corev1.ObjectReference))
+}
+
+// TestBreakGlassEventsStandAlone holds that kubectl describe finds each use: client-go
+// takes Events about the same reference for one, and keeps the words of the first.
+func TestBreakGlassEventsStandAlone(t *testing.T) {
+	w, _, _ := newGlassWebhook(t)
+	var about regardings
+	w.admission.glass.recorder = &about
+	const stored = `{"metadata":{"name":"shop","namespace":"web","uid":"1-2","resourceVersion":%q},"spec":{"containers":[{"name":"a","image":"x"}]}}`
+	for _, version := range []string{"", "7", "8"} {
+		req := privileged(aReason, "ann", "oncall")
+		req.Object = bytes.Replace(req.Object, []byte(`"metadata":{`), []byte(`"metadata":{"uid":"1-2",`), 1)
+		if version != "" {
+			req.Operation, req.OldObject = admissionv1.Update, fmt.Appendf(nil, stored, version)
+		}
+		if response := w.admission.validate(t.Context(), req); !response.Allowed {
+			t.Fatal(response.Result.Message)
+		}
+	}
+	var want regardings
+	for _, version := range []string{"", "7", "8"} {
+		want = append(want, corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: "web", Name: "shop", UID: "1-2", ResourceVersion: version})
+	}
+	if diff := cmp.Diff(want, about); diff != "" {
+		t.Errorf("Events (-want +got):\n%s", diff)
+	}
+}
+
 // TestBreakGlassOfFiles holds that policies that nobody keeps a record of are not
 // passed.
 func TestBreakGlassOfFiles(t *testing.T) {
@@ -177,5 +214,36 @@ func TestBreakGlassNotNeeded(t *testing.T) {
 	response := w.admission.validate(t.Context(), req)
 	if !response.Allowed || store.writes > 0 || !strings.Contains(strings.Join(response.Warnings, "\n"), "does nothing: nothing is refused without it") {
 		t.Errorf("got %+v and %d writes, want it allowed with a warning", response, store.writes)
+	}
+}
+
+// TestBreakGlassOfWhatWasThere holds that a template that was there before the policy
+// is no way past it for tenants, and that a member's reason in it helps its Pods.
+func TestBreakGlassOfWhatWasThere(t *testing.T) {
+	const deployment = `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"old","namespace":"web"},"spec":{"selector":{"matchLabels":{"a":"b"}},` +
+		`"template":{"metadata":{"labels":{"a":"b"},"annotations":{%s}},"spec":{"hostNetwork":true,"containers":[{"name":"a","image":"x"}]}}}}`
+	for _, test := range []struct {
+		user, group     string
+		open            bool
+		allowed, passes bool
+	}{
+		{user: "tenant", group: "developers", open: true, passes: true}, // which the Pods of others do
+		{user: "tenant", group: "developers"},
+		{user: "ann", group: "oncall", allowed: true, passes: true},
+	} {
+		w, _, _ := newGlassWebhook(t)
+		if test.open {
+			w.admission.validate(t.Context(), privileged(aReason, "ann", "oncall"))
+		}
+		req := &request{UID: "u", Namespace: "web", Name: "old", Operation: admissionv1.Update, UserInfo: authenticationv1.UserInfo{Username: test.user, Groups: []string{test.group}}}
+		req.Kind.Group, req.Kind.Version, req.Kind.Kind = "apps", "v1", "Deployment"
+		req.Resource.Group, req.Resource.Version, req.Resource.Resource = "apps", "v1", "deployments"
+		req.OldObject, req.Object = fmt.Appendf(nil, deployment, ""), fmt.Appendf(nil, deployment, fmt.Sprintf(`"portcullis.dev/break-glass":%q`, aReason))
+		if response := w.admission.validate(t.Context(), req); response.Allowed != test.allowed {
+			t.Errorf("%s puts a reason into an old template, open before %v: got allowed %v, %q, want %v", test.user, test.open, response.Allowed, response.Warnings, test.allowed)
+		}
+		if response := w.admission.validate(t.Context(), privileged(aReason, podControllers[0])); response.Allowed != test.passes {
+			t.Errorf("a Pod after %s: got allowed %v, %q, want %v", test.user, response.Allowed, response.Warnings, test.passes)
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -62,6 +64,28 @@ func (w *wantedRegistration) decode() []admissionregistrationv1.MutatingWebhook 
 		}
 	}
 	return list
+}
+
+// injectionPrefix begins the annotations by which cert-manager knows that it keeps
+// the caBundle, and what of (https://cert-manager.io/docs/concepts/ca-injector/).
+const injectionPrefix = "cert-manager.io/inject-"
+
+// injection are those annotations, nil for none. Without them nobody keeps the
+// caBundle any more.
+func (w *wantedRegistration) injection() map[string]string {
+	if w == nil {
+		return nil
+	}
+	var found map[string]string
+	for name, value := range w.Annotations {
+		if strings.HasPrefix(name, injectionPrefix) {
+			if found == nil {
+				found = map[string]string{}
+			}
+			found[name] = value
+		}
+	}
+	return found
 }
 
 // bundle is the first caBundle of a webhook, nil without one.
@@ -138,7 +162,8 @@ var registrationFields = []struct {
 }
 
 // changes names what differs from what is wanted, each once: "webhooks" where some
-// were added, removed or moved, else fields. Nothing differs from nothing.
+// were added, removed or moved, else fields, and "annotations" where those that have
+// cert-manager keep the caBundle differ. Nothing differs from nothing.
 func (w *wantedRegistration) changes(wanted *wantedRegistration, anyBundle bool) []string {
 	if wanted == nil {
 		return nil
@@ -149,6 +174,9 @@ func (w *wantedRegistration) changes(wanted *wantedRegistration, anyBundle bool)
 		return []string{registrationWebhooks}
 	}
 	var changes []string
+	if injection := wanted.injection(); injection != nil && !maps.Equal(injection, w.injection()) {
+		changes = append(changes, registrationAnnotations)
+	}
 	for i := range want {
 		// Where nobody was trusted when it was noted down, somebody may be by now.
 		if anyBundle || len(want[i].ClientConfig.CABundle) == 0 {
@@ -175,10 +203,11 @@ func encodeBundle(bundle []byte) string {
 // What happens to a registration, which are labels of
 // portcullis_registration_changes_total beside the names of registrationFields.
 const (
-	registrationDeleted  = "deleted"
-	registrationWebhooks = "webhooks"
-	registrationRestored = "restored"
-	registrationAccepted = "accepted"
+	registrationDeleted     = "deleted"
+	registrationWebhooks    = "webhooks"
+	registrationAnnotations = "annotations"
+	registrationRestored    = "restored"
+	registrationAccepted    = "accepted"
 )
 
 // registrationMetrics are the figures about the webhook configurations.
@@ -192,7 +221,7 @@ func newRegistrationMetrics(registry prometheus.Registerer) *registrationMetrics
 	m := &registrationMetrics{
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_registration_changes_total",
-			Help: "Changes of the webhook configurations that this replica has dealt with, by configuration, what was changed (deleted, webhooks, or the field of a webhook) and outcome (restored, accepted).",
+			Help: "Changes of the webhook configurations that this replica has dealt with, by configuration, what was changed (deleted, webhooks, annotations, or the field of a webhook) and outcome (restored, accepted).",
 		}, []string{"configuration", "changed", "outcome"}),
 		wanted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "portcullis_registration_wanted",
@@ -205,7 +234,7 @@ func newRegistrationMetrics(registry prometheus.Registerer) *registrationMetrics
 	}
 	registry.MustRegister(m.changes, m.wanted, m.guarded)
 	// An alert on an increase does not see a series that begins above 0.
-	changed := []string{registrationDeleted, registrationWebhooks}
+	changed := []string{registrationDeleted, registrationWebhooks, registrationAnnotations}
 	for _, field := range registrationFields {
 		changed = append(changed, field.name)
 	}

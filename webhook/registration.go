@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -238,7 +239,7 @@ func (g *registrationGuard) keep(ctx context.Context, record *corev1.ConfigMap, 
 	if err != nil {
 		return 0, err
 	}
-	changes := found.changes(wanted, g.keepsBundle(live))
+	changes := found.changes(wanted, g.keepsBundle(found, wanted))
 	if wanted != nil {
 		g.metrics.asWanted(kind, len(changes) == 0)
 	}
@@ -250,20 +251,19 @@ func (g *registrationGuard) keep(ctx context.Context, record *corev1.ConfigMap, 
 		return 0, nil
 	case wanted == nil && len(found.Webhooks) > 0, found.Revision != "" && wanted != nil && found.Revision != wanted.Revision:
 		return 0, g.accept(ctx, record, live, found, changes)
-	case len(changes) == 0:
-		return 0, nil
+	case len(changes) > 0:
+		return registrationPause, g.restore(ctx, live, wanted, changes)
+	case found.injection() != nil && wanted != nil && wanted.injection() == nil:
+		// cert-manager keeps the caBundle from now on. One that is made anew has to say so.
+		return 0, g.accept(ctx, record, live, found, []string{registrationAnnotations})
 	}
-	return registrationPause, g.restore(ctx, live, wanted, changes)
+	return 0, nil
 }
 
-// keepsBundle reports whether somebody else writes the caBundle.
-func (g *registrationGuard) keepsBundle(live *unstructured.Unstructured) bool {
-	for annotation := range live.GetAnnotations() {
-		if strings.HasPrefix(annotation, "cert-manager.io/inject-") {
-			return true
-		}
-	}
-	return g.selfSigned
+// keepsBundle reports whether somebody else writes the caBundle, or will once it is
+// as it was wanted.
+func (g *registrationGuard) keepsBundle(found, wanted *wantedRegistration) bool {
+	return g.selfSigned || found.injection() != nil || wanted.injection() != nil
 }
 
 // accept takes over what is registered as what is wanted.
@@ -298,13 +298,17 @@ func (g *registrationGuard) restore(ctx context.Context, live *unstructured.Unst
 	}
 	live.Object["webhooks"] = webhooks
 	annotations := live.GetAnnotations()
-	if wanted.Revision != "" {
-		if annotations == nil {
-			annotations = map[string]string{}
-		}
-		annotations[RevisionAnnotation] = wanted.Revision
-		live.SetAnnotations(annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
 	}
+	if injection := wanted.injection(); injection != nil {
+		maps.DeleteFunc(annotations, func(name, _ string) bool { return strings.HasPrefix(name, injectionPrefix) })
+		maps.Copy(annotations, injection)
+	}
+	if wanted.Revision != "" {
+		annotations[RevisionAnnotation] = wanted.Revision
+	}
+	live.SetAnnotations(annotations)
 	if err := g.writer.Update(ctx, live, guardField); err != nil {
 		return fmt.Errorf("restoring %s %q: %w", live.GetKind(), live.GetName(), err)
 	}
@@ -316,10 +320,11 @@ func (g *registrationGuard) restore(ctx context.Context, live *unstructured.Unst
 // bundleFor returns whom each webhook trusts from now on: where somebody else keeps
 // that, whom the configuration trusts at last.
 func (g *registrationGuard) bundleFor(live *unstructured.Unstructured, wanted *wantedRegistration) []byte {
-	if !g.keepsBundle(live) {
+	found, err := registeredBy(live)
+	if err != nil || !g.keepsBundle(found, wanted) {
 		return nil // as it was wanted
 	}
-	if found, err := registeredBy(live); err == nil && len(found.bundle()) > 0 {
+	if len(found.bundle()) > 0 {
 		return found.bundle()
 	}
 	if bundle := g.bundles[live.GetKind()]; len(bundle) > 0 {

@@ -37,7 +37,10 @@ func Revised(manifests string) (map[string][]byte, error) {
 		}
 	}
 	files := map[string][]byte{}
-	for _, folder := range []string{"base", filepath.Join("chart", "templates")} {
+	for folder, names := range map[string][]string{
+		"base": names, filepath.Join("chart", "templates"): names,
+		filepath.Join("components", "cert-manager"): {"21-mutatingwebhookconfiguration-patch.yaml", "22-validatingwebhookconfiguration-patch.yaml"},
+	} {
 		for _, name := range names {
 			data, err := os.ReadFile(filepath.Join(manifests, folder, name))
 			if err != nil {

@@ -53,21 +53,26 @@ func ExportGuard(g Guard) *Exported {
 			Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: meta.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
 		})
 	}
+	forbidden := metav1.StatusReasonForbidden // else kubectl calls the object invalid
 	add("policies", policyRules(), nil, admissionv1.Validation{
 		Expression: fmt.Sprintf("request.resource.resource == 'policyexceptions' && (request.operation == 'DELETE' || request.namespace in %s)", celList(g.ExceptionNamespaces)),
 		Message:    "PodPolicies, and PolicyExceptions outside the namespaces that they count in, are changed by the groups and users that portcullis-guard-policies trusts",
+		Reason:     &forbidden,
 	})
 	add("namespace", namespaceRules(), &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": g.Namespace}}, admissionv1.Validation{
 		Expression: "false",
 		Message:    "what is in the namespace " + g.Namespace + " is changed by the groups and users that portcullis-guard-namespace trusts",
+		Reason:     &forbidden,
 	})
 	add("labels", labelRules(), nil, admissionv1.Validation{
 		Expression: "request.name != " + quote(g.Namespace),
 		Message:    "the namespace " + g.Namespace + " is changed by the groups and users that portcullis-guard-labels trusts",
+		Reason:     &forbidden,
 	}, admissionv1.Validation{
 		Expression: sameLabels,
 		Message: "labels of a namespace that begin with pod-security.kubernetes.io/ or portcullis.dev/ are set, changed and taken away by the groups and users " +
 			"that portcullis-guard-labels trusts; leave them as they are",
+		Reason: &forbidden,
 	})
 	return out
 }
