@@ -116,23 +116,40 @@ func FindBrokenGlass(list []BrokenGlass, namespace, reason string) *BrokenGlass 
 	return last
 }
 
-// AddBrokenGlass adds a use to a list. Where there is no room it leaves out the ones
-// that ended first; without any that has ended, there is no list.
-func AddBrokenGlass(list []BrokenGlass, added BrokenGlass, now time.Time) (all []BrokenGlass, ok bool) {
+// AddBrokenGlass adds a use to a list. Where there is no room it leaves out one that
+// has ended, the earliest; without any, that which ends first in the namespace with the
+// most: whoever fills the list, in whatever name, shuts nobody else out by it.
+func AddBrokenGlass(list []BrokenGlass, added BrokenGlass, now time.Time) []BrokenGlass {
 	kept := slices.Clone(list)
 	for len(kept) >= MaxBrokenGlass {
-		first := 0
-		for i := range kept {
-			if kept[i].Until.Before(&kept[first].Until) {
-				first = i
-			}
-		}
-		if now.Before(kept[first].Until.Time) {
-			return nil, false
-		}
-		kept = slices.Delete(kept, first, first+1)
+		last := leastNeeded(kept, now)
+		kept = slices.Delete(kept, last, last+1)
 	}
-	return append(kept, added), true
+	return append(kept, added)
+}
+
+// leastNeeded is the place of the use that makes room for another.
+func leastNeeded(list []BrokenGlass, now time.Time) int {
+	uses := map[string]int{}
+	for i := range list {
+		if now.Before(list[i].Until.Time) {
+			uses[list[i].Namespace]++
+		}
+	}
+	rank := func(g *BrokenGlass) int {
+		if now.Before(g.Until.Time) {
+			return uses[g.Namespace]
+		}
+		return MaxBrokenGlass + 1 // before all that are open
+	}
+	first := 0
+	for i := range list {
+		g, best := &list[i], &list[first]
+		if r, other := rank(g), rank(best); r > other || r == other && g.Until.Before(&best.Until) {
+			first = i
+		}
+	}
+	return first
 }
 
 // NewBrokenGlass is a first use. Times are of whole seconds, as the API server keeps

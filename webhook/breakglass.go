@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
@@ -34,7 +36,13 @@ type glassBreaker struct {
 	uses *prometheus.CounterVec
 	log  *slog.Logger
 	now  func() time.Time
+	// firsts bounds how many first uses are written: whoever reaches the port can
+	// claim to be a member (T64).
+	firsts *rate.Limiter
 }
+
+// newFirsts lets an incident of several workloads begin at once.
+func newFirsts() *rate.Limiter { return rate.NewLimiter(1, 20) } // a second
 
 // What is done by a use, which is a label of portcullis_break_glass_total.
 const (
@@ -46,7 +54,7 @@ const (
 func (s *server) newGlassBreaker() *glassBreaker {
 	return &glassBreaker{
 		reader: s.manager.GetAPIReader(), writer: s.manager.GetClient().Status(), recorder: s.manager.GetEventRecorder(ConfigurationName),
-		sink: s.options.Alerts, uses: s.metrics.glass, log: s.options.Log, now: time.Now,
+		sink: s.options.Alerts, uses: s.metrics.glass, firsts: newFirsts(), log: s.options.Log, now: time.Now,
 	}
 }
 
@@ -165,12 +173,11 @@ func (b *glassBreaker) find(ctx context.Context, u *glassUse, policy string) (*e
 			return nil, false, nil
 		}
 		added := settings.NewBrokenGlass(u.Namespace, u.UserInfo.Username, u.reason, now)
-		list, ok := policies.AddBrokenGlass(p.Status.BreakGlass, added, now)
-		if !ok {
-			return nil, false, fmt.Errorf("it is broken for %d reasons already, and none of them has ended", policies.MaxBrokenGlass)
-		}
-		p.Status.BreakGlass = list
+		p.Status.BreakGlass = policies.AddBrokenGlass(p.Status.BreakGlass, added, now)
 		if u.write {
+			if !b.firsts.AllowN(now, 1) {
+				return nil, false, errors.New("it is broken for too many reasons at once; try again in a second")
+			}
 			err := b.writer.Update(ctx, &p)
 			if apierrors.IsConflict(err) && ctx.Err() == nil {
 				continue // somebody else wrote the status, perhaps the same

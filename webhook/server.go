@@ -9,6 +9,7 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -64,6 +65,9 @@ type Options struct {
 	// CertDir has tls.crt and tls.key, which are read again when they change.
 	// Required, unless there is SelfSigned.
 	CertDir string
+	// ClientCAs have signed the certificates of those who may ask for reviews: the API
+	// server. Nil: everybody who reaches Address may.
+	ClientCAs *x509.CertPool
 	// SelfSigned makes the certificate, and leaves CertDir alone.
 	SelfSigned *SelfSigned
 	// Policies are in force in the place of the cluster's, which are not watched.
@@ -418,7 +422,12 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	}
 	listening.Server = ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: host, Port: number, WebhookMux: mux,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = served.get }},
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.GetCertificate = served.get
+			if s.options.ClientCAs != nil {
+				c.ClientCAs, c.ClientAuth = s.options.ClientCAs, tls.RequireAndVerifyClientCert
+			}
+		}},
 	})
 	if err := s.manager.Add(listening); err != nil {
 		return fmt.Errorf("adding the TLS server: %w", err)

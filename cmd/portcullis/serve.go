@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,7 @@ type serveFlags struct {
 	registries     string
 	lock           string
 	pullSecrets    bool
+	clientCAs      string
 	exceptions     []string
 	warning        time.Duration
 	lease          string
@@ -91,6 +93,7 @@ told by Events on the workloads, and to --cloudevents-url.`,
 	flags.StringVar(&f.address, "address", ":9443", "`host:port` to answer reviews on, with TLS")
 	flags.StringVar(&f.metricsAddress, "metrics-address", ":8080", "`host:port` of /metrics, 0 for none")
 	flags.StringVar(&f.healthAddress, "health-address", ":8081", "`host:port` of /healthz and /readyz, 0 for none")
+	flags.StringVar(&f.clientCAs, "client-ca-file", "", "`file` of authorities, in PEM: reviews are answered only to who shows a certificate that one of them has signed, such as the API server (default: everybody who reaches the port)")
 	flags.StringVar(&f.certDir, "cert-dir", "/run/portcullis/certs", "`folder` of tls.crt and tls.key, which are read again when they change; not used with --self-signed")
 	flags.BoolVar(&f.selfSigned, "self-signed", false, "make and rotate the certificate, keep it in --secret, and set the caBundle of the webhook configurations")
 	flags.StringVar(&f.secret, "secret", "portcullis-system/portcullis-certificate", "`namespace/name` of the Secret that keeps the self-signed certificate")
@@ -165,6 +168,8 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 			keep(err)
 		}
 	}
+	o.ClientCAs, err = readClientCAs(f.clientCAs)
+	keep(err)
 	o.Lock, err = readLock(f.lock)
 	keep(err)
 	keep(checkAddress("--address", f.address, 1))
@@ -224,6 +229,22 @@ func checkAddress(flag, address string, lowest uint64) error {
 		return fmt.Errorf("reading %s %q: want a port from %d to 65535", flag, address, lowest)
 	}
 	return nil
+}
+
+// readClientCAs reads the file of --client-ca-file, nil without one.
+func readClientCAs(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading --client-ca-file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("reading --client-ca-file %q: there is no certificate in it; want PEM", file)
+	}
+	return pool, nil
 }
 
 func namespacedName(flag, text string) (types.NamespacedName, error) {

@@ -45,7 +45,8 @@ func NewAuthority() (*Authority, error) {
 	return &Authority{PEM: block("CERTIFICATE", der), certificate: certificate, key: key, issued: 1}, nil
 }
 
-// Issue writes a new tls.crt and tls.key into dir, and returns the serial number.
+// Issue writes a new tls.crt and tls.key into dir, for a server and for its clients, and
+// returns the serial number.
 func (a *Authority) Issue(dir string) (*big.Int, error) {
 	a.issued++
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -54,7 +55,7 @@ func (a *Authority) Issue(dir string) (*big.Int, error) {
 	}
 	template := validity(a.issued, "portcullis")
 	template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	if err != nil {
 		return nil, fmt.Errorf("issuing a certificate: %w", err)

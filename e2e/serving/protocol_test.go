@@ -2,11 +2,14 @@ package serving_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -213,5 +216,55 @@ func TestManyImages(t *testing.T) {
 	// 64 different images at most, and for each the question and the ping before it.
 	if got, most := c.Registry.Requests("many/image"), 2*64; got > most {
 		t.Errorf("got %d requests to the registry, want at most %d", got, most)
+	}
+}
+
+// TestT64ClientCertificate has reviews answered only to who shows a certificate of the
+// authority that was named.
+func TestT64ClientCertificate(t *testing.T) {
+	t.Parallel()
+	c := cluster.Cluster(t)
+	dir := t.TempDir()
+	authority := filepath.Join(dir, "ca.crt")
+	if err := os.WriteFile(authority, c.Authority.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, c, harness.ServeOptions{Args: []string{"--client-ca-file=" + authority}})
+	ask := func(certificates ...tls.Certificate) (int, error) {
+		t.Helper()
+		client, err := s.HTTPClient()
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Transport.(*http.Transport).TLSClientConfig.Certificates = certificates
+		response, err := client.Post(s.URL+"/validate", "application/json", bytes.NewReader(review(t).Marshal(t)))
+		if err != nil {
+			return 0, err
+		}
+		return response.StatusCode, response.Body.Close()
+	}
+	pair := func(by *harness.Authority) tls.Certificate {
+		t.Helper()
+		dir := t.TempDir()
+		if _, err := by.Issue(dir); err != nil {
+			t.Fatal(err)
+		}
+		certificate, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return certificate
+	}
+	other, err := harness.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := ask(pair(c.Authority)); err != nil || status != http.StatusOK {
+		t.Errorf("with a certificate: got %d, %v, want an answer", status, err)
+	}
+	for what, certificates := range map[string][]tls.Certificate{"no certificate": nil, "one of another authority": {pair(other)}} {
+		if status, err := ask(certificates...); err == nil {
+			t.Errorf("with %s: got %d, want no answer", what, status)
+		}
 	}
 }
