@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kubeversion "k8s.io/component-base/version"
 	psapi "k8s.io/pod-security-admission/api"
 )
 
@@ -94,8 +95,23 @@ func (b *builder) version(path *field.Path, text string) (version psapi.Version,
 	version, err := psapi.ParseVersion(text)
 	if err != nil {
 		b.refuse(path, "%s is not a version; use latest, or v1 and a minor version such as v1.36", quote(text))
+		return version, false
 	}
-	return version, err == nil
+	if newest := newestVersion(); !version.Latest() && newest.Older(version) {
+		b.refuse(path, "%s is not known here, where the newest version is %s; use latest", quote(text), newest.String())
+		return version, false
+	}
+	return version, true
+}
+
+// newestVersion is the one of Kubernetes whose Pod Security Standards are built in.
+func newestVersion() psapi.Version {
+	text, _, _ := strings.Cut(kubeversion.DefaultKubeBinaryVersion, "-")
+	newest, err := psapi.ParseVersion("v" + text)
+	if err != nil {
+		return psapi.LatestVersion() // of which none is newer
+	}
+	return newest
 }
 
 // atMost keeps to the limits of the CRD. The API server needs them to bound the cost of the CEL rules, and here they bound the comparing of

@@ -34,6 +34,10 @@ func podSecurityCases() []validationCase {
 			want: []string{`spec.validate.podSecurity.version: "v2.0" is not a version; use latest, or v1 and a minor version such as v1.36`},
 		},
 		{
+			name: "version that does not exist", spec: podSecuritySpec(`{level: baseline, version: v1.99}`), inGoOnly: needsVersions,
+			want: []string{`spec.validate.podSecurity.version: "v1.99" is not known here, where the newest version is ` + newestVersion().String() + `; use latest`},
+		},
+		{
 			name: "judges nothing", spec: podSecuritySpec(`{namespaceLabels: Ignore}`),
 			want: []string{`spec.validate.podSecurity: judges nothing; set level to baseline or restricted, or namespaceLabels to Honor`},
 		},

@@ -278,17 +278,7 @@ func (s *server) setUp(ctx context.Context) error {
 	if err := s.manager.Add(warm); err != nil {
 		return fmt.Errorf("adding the warm-up: %w", err)
 	}
-	if s.options.Lead != nil {
-		source.lead = append(source.lead, s.options.Lead(Shared{
-			Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries), Registries: registries,
-			Scanned: source.scanned, Leader: s.leader,
-		}))
-	}
-	if s.options.Alerts != nil {
-		alerts := &exceptionAlerts{set: source.set, sink: s.options.Alerts, warning: s.options.ExceptionWarning, now: time.Now}
-		source.lead = append(source.lead, alerts.lead)
-	}
-	if err := s.addLeader(source.lead); err != nil {
+	if err := s.addLead(core, source, registries); err != nil {
 		return err
 	}
 	if s.options.Registration != nil {
@@ -311,6 +301,21 @@ func (s *server) setUp(ctx context.Context) error {
 	mux.Handle(MutatePath, s.endpoint("mutate", a.mutate))
 	mux.Handle(ValidatePath, s.endpoint("validate", validate))
 	return s.addServer(ctx, mux)
+}
+
+// addLead makes the manager run what one replica does for all.
+func (s *server) addLead(core *engine.Engine, source policySource, registries *image.Registries) error {
+	if s.options.Lead != nil {
+		source.lead = append(source.lead, s.options.Lead(Shared{
+			Engine: core, Policies: source.versioned, Stored: source.stored, Images: s.locked(registries), Registries: registries,
+			Scanned: source.scanned, Leader: s.leader,
+		}))
+	}
+	if s.options.Alerts != nil {
+		alerts := &exceptionAlerts{set: source.set, sink: s.options.Alerts, warning: s.options.ExceptionWarning, now: time.Now}
+		source.lead = append(source.lead, alerts.lead)
+	}
+	return s.addLeader(source.lead)
 }
 
 // registries answers questions about images.

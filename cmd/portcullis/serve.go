@@ -152,22 +152,10 @@ func (f *serveFlags) options(stderr io.Writer) (webhook.Options, error) {
 		keep(err)
 		o.Registration = &registration
 	}
-	if f.preset != noPreset {
-		preset, err := policies.Preset(f.preset)
-		if err != nil {
-			keep(fmt.Errorf("reading --preset: %w, or %s", err, noPreset))
-		}
-		o.Fallback = []*policies.PodPolicy{preset}
-	}
-	if f.registries != "" {
-		data, err := os.ReadFile(f.registries)
-		if err != nil {
-			keep(fmt.Errorf("reading --registries: %w", err))
-		} else {
-			o.Registries, err = image.LoadConfig(data, f.registries)
-			keep(err)
-		}
-	}
+	o.Fallback, err = f.fallback()
+	keep(err)
+	o.Registries, err = readRegistries(f.registries)
+	keep(err)
 	o.ClientCAs, err = readClientCAs(f.clientCAs)
 	keep(err)
 	o.Lock, err = readLock(f.lock)
@@ -229,6 +217,30 @@ func checkAddress(flag, address string, lowest uint64) error {
 		return fmt.Errorf("reading %s %q: want a port from %d to 65535", flag, address, lowest)
 	}
 	return nil
+}
+
+// fallback is what is in force while the cluster has no policy.
+func (f *serveFlags) fallback() ([]*policies.PodPolicy, error) {
+	if f.preset == noPreset {
+		return nil, nil
+	}
+	preset, err := policies.Preset(f.preset)
+	if err != nil {
+		return nil, fmt.Errorf("reading --preset: %w, or %s", err, noPreset)
+	}
+	return []*policies.PodPolicy{preset}, nil
+}
+
+// readRegistries reads the file of --registries, the defaults without one.
+func readRegistries(file string) (image.Config, error) {
+	if file == "" {
+		return image.Config{}, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return image.Config{}, fmt.Errorf("reading --registries: %w", err)
+	}
+	return image.LoadConfig(data, file)
 }
 
 // readClientCAs reads the file of --client-ca-file, nil without one.

@@ -109,6 +109,12 @@ func attempts(t *testing.T, c *suite.Cluster, tenant string) []attempt {
 			record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: harness.SystemNamespace, Name: "portcullis-registration"}}
 			return as.Patch(ctx, record, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"portcullis.dev/registration-guard":"off"}}}`)), client.DryRunAll)
 		}},
+		{"delete all policies with their kind", func(ctx context.Context, as client.Client) error {
+			return as.Delete(ctx, definition(), client.DryRunAll)
+		}},
+		{"change their kind", func(ctx context.Context, as client.Client) error {
+			return as.Patch(ctx, definition(), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}}}`)), client.DryRunAll)
+		}},
 		{"label our namespace", labels(harness.SystemNamespace, `{"a":"b"}`)},
 		{"delete our namespace", func(ctx context.Context, as client.Client) error {
 			return as.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: harness.SystemNamespace}}, client.DryRunAll)
@@ -126,6 +132,15 @@ func attempts(t *testing.T, c *suite.Cluster, tenant string) []attempt {
 			return as.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "exempt", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}}}, client.DryRunAll)
 		}},
 	}
+}
+
+// definition is a CRD of ours.
+func definition() client.Object {
+	crd := &unstructured.Unstructured{}
+	crd.SetAPIVersion("apiextensions.k8s.io/v1")
+	crd.SetKind("CustomResourceDefinition")
+	crd.SetName("podpolicies.portcullis.dev")
+	return crd
 }
 
 // TestTenantGuard holds users off whose rights are wider than anybody meant, and

@@ -81,7 +81,7 @@ func exportVAP(want int, args ...string) ([][]byte, error) {
 // addTenantGuard adds the rules that hold tenants off Portcullis, each object in a
 // file of its own.
 func addTenantGuard(files map[string][]byte) error {
-	names := []string{"policies", "namespace", "labels"}
+	names := []string{"policies", "namespace", "definitions", "labels"}
 	parts, err := exportVAP(1+2*len(names), "--guard")
 	if err != nil {
 		return err

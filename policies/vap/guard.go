@@ -64,6 +64,11 @@ func ExportGuard(g Guard) *Exported {
 		Message:    "what is in the namespace " + g.Namespace + " is changed by the groups and users that portcullis-guard-namespace trusts",
 		Reason:     &forbidden,
 	})
+	add("definitions", definitionRules(), nil, admissionv1.Validation{
+		Expression: "oldObject == null || !oldObject.metadata.name.endsWith('.portcullis.dev')",
+		Message:    "the CustomResourceDefinitions of Portcullis, and with them all policies, are changed by the groups and users that portcullis-guard-definitions trusts",
+		Reason:     &forbidden,
+	})
 	add("labels", labelRules(), nil, admissionv1.Validation{
 		Expression: "request.name != " + quote(g.Namespace),
 		Message:    "the namespace " + g.Namespace + " is changed by the groups and users that portcullis-guard-labels trusts",
@@ -120,6 +125,13 @@ func policyRules() []admissionv1.NamedRuleWithOperations {
 // account.
 func namespaceRules() []admissionv1.NamedRuleWithOperations {
 	return []admissionv1.NamedRuleWithOperations{ruleOn(admissionv1.NamespacedScope, "*", []admissionv1.OperationType{admissionv1.OperationAll}, "*/*")}
+}
+
+func definitionRules() []admissionv1.NamedRuleWithOperations {
+	changes := []admissionv1.OperationType{admissionv1.Update, admissionv1.Delete}
+	return []admissionv1.NamedRuleWithOperations{
+		ruleOn(admissionv1.ClusterScope, "apiextensions.k8s.io", changes, "customresourcedefinitions", "customresourcedefinitions/status"),
+	}
 }
 
 // labelRules have the subresources: their updates may change labels too.
