@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/policies"
 	"github.com/portcullis-dev/portcullis/report"
@@ -56,19 +55,8 @@ func TestBreakGlassIsTold(t *testing.T) {
 			if err := os.WriteFile(file, []byte(strings.Replace(glassPod, "REASON", test.reason, 1)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			list, err := policies.Load([]byte(glassPolicy+"\n---\n"+test.policy), "p.yaml")
-			if err != nil {
-				t.Fatal(err)
-			}
-			set, err := policies.Compile(list)
-			if err != nil {
-				t.Fatal(err)
-			}
-			core, err := engine.New()
-			if err != nil {
-				t.Fatal(err)
-			}
-			j := &judge{engine: core, policies: set, list: list, now: now, glass: test.glass}
+			j := judgeBy(t, glassPolicy+"\n---\n"+test.policy)
+			j.now, j.glass = now, test.glass
 			c := &checker{judge: j, log: io.Discard}
 			open := func() *input.Input { return input.Open(t.Context(), input.Options{Paths: []string{file}}) }
 			if err := c.check(t.Context(), open()); err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/pod"
-	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // caseFolder has the objects by which the rules are tested, each of which has to get
@@ -82,21 +81,10 @@ func (f caseFile) check(t *testing.T, j *judge) *checker {
 // that the case files name.
 func parityJudge(t *testing.T, text string) *judge {
 	t.Helper()
-	list, err := policies.Load([]byte(text), "parity.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policies.Compile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, err := engine.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	namespaces := map[string]map[string]string{}
+	j := judgeBy(t, text)
+	j.images, j.namespaces = parityImages{}, map[string]map[string]string{}
 	for _, name := range []string{"default", "web"} {
-		namespaces[name] = map[string]string{"tier": "gold", namespaceNameLabel: name, "pod-security.kubernetes.io/warn": "baseline"}
+		j.namespaces[name] = map[string]string{"tier": "gold", namespaceNameLabel: name, "pod-security.kubernetes.io/warn": "baseline"}
 	}
-	return &judge{engine: core, policies: set, images: parityImages{}, namespaces: namespaces}
+	return j
 }

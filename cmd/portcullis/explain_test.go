@@ -24,23 +24,10 @@ var timing = regexp.MustCompile(`(?m)^  time: .*$`)
 
 // TestExplain runs with registries that answer from memory.
 func TestExplain(t *testing.T) {
-	list, err := policies.Load([]byte(parityPolicies), "parity.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policies.Compile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, err := engine.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := judgeBy(t, parityPolicies)
+	j.images, j.namespaces = parityImages{}, map[string]map[string]string{"default": {"tier": "gold"}}
 	var out, log bytes.Buffer
-	e := &explainer{out: &out, judge: &judge{
-		engine: core, policies: set, list: list, images: parityImages{},
-		namespaces: map[string]map[string]string{"default": {"tier": "gold"}},
-	}}
+	e := &explainer{out: &out, judge: j}
 	e.all(t.Context(), input.Open(t.Context(), input.Options{Paths: []string{"testdata/check/app"}}), &log)
 	golden(t, "check/explain.txt", timing.ReplaceAllString(out.String(), "  time"))
 	if err := e.verdict(); err != errUnjudged {

@@ -10,10 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/input"
-	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // TestFixLineEnds repairs files whose line ends the YAML library counts and an editor
@@ -77,19 +75,8 @@ func TestPanicStaysInItsDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, err := policies.Load([]byte("apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {digests: {}}, validate: {podSecurity: {level: baseline}}}\n"), "p.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policies.Compile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, err := engine.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	j := &judge{engine: core, policies: set, images: brittleImages{}}
+	j := judgeBy(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {digests: {}}, validate: {podSecurity: {level: baseline}}}\n")
+	j.images = brittleImages{}
 	derive, err := newDeriver(j)
 	if err != nil {
 		t.Fatal(err)

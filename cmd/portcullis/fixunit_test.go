@@ -13,7 +13,6 @@ import (
 	"github.com/portcullis-dev/portcullis/image"
 	"github.com/portcullis-dev/portcullis/input"
 	"github.com/portcullis-dev/portcullis/pod"
-	"github.com/portcullis-dev/portcullis/policies"
 )
 
 // restlessImages say another digest each time, and none that a kubelet accepts.
@@ -38,19 +37,8 @@ func TestFixDoesNotHold(t *testing.T) {
 	if err := os.WriteFile(file, []byte(bad+"---\n"+good), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	list, err := policies.Load([]byte("apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {digests: {}}, validate: {podSecurity: {level: baseline}}}\n"), "p.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policies.Compile(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, err := engine.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	j := &judge{engine: core, policies: set, images: restlessImages{new(int)}}
+	j := judgeBy(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: p}\nspec: {mutate: {digests: {}}, validate: {podSecurity: {level: baseline}}}\n")
+	j.images = restlessImages{new(int)}
 	derive, err := newDeriver(j)
 	if err != nil {
 		t.Fatal(err)
