@@ -39,13 +39,17 @@ type auditFlags struct {
 func newAudit(s streams) *cobra.Command {
 	var f auditFlags
 	cmd := &cobra.Command{
-		Use:   "audit",
+		Use:   "audit [PATH...]",
 		Short: "Judge what runs in a cluster, and what a policy would do to it",
 		Long: `Audit judges all workloads of a cluster as if they were created now, by the same
 engine as the webhook, and writes nothing to the cluster. Without --policy and
 --preset it goes by the cluster's own PodPolicies; with them it tells what
 candidates would do in their place: what would be denied, warned about and
 changed, by namespace and workload.
+
+With files or folders it judges the manifests in them in the place of a cluster:
+by --bundle as the cluster would, from which it was exported, or by --policy or
+--preset, with the labels of namespaces that the bundle has.
 
 The readiness matrix says which namespaces could enforce the Pod Security levels
 baseline and restricted, what stands in the way, and how many of the blocked
@@ -64,15 +68,16 @@ nevertheless.`,
 		Example: `  portcullis audit
   portcullis audit --policy candidate.yaml --output html > audit.html
   portcullis audit --preset restricted --namespace shop --namespace billing
+  portcullis audit --bundle cluster.yaml --policy candidate.yaml deploy/
   portcullis audit -o json | jq '.readiness[] | select(.blocked == 0)'`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), s) },
+		RunE: func(cmd *cobra.Command, paths []string) error { return f.run(cmd.Context(), paths, s) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: $KUBECONFIG, else ~/.kube/config)")
 	flags.StringSliceVar(&f.judge.policies, "policy", nil, "`files` or folders of PodPolicies and PolicyExceptions to judge by in the place of the cluster's")
 	flags.StringSliceVar(&f.judge.exceptions, "exception-namespaces", []string{policies.DefaultExceptionNamespace}, "`namespaces` that PolicyExceptions count in, as the webhook's flag says")
 	flags.StringVar(&f.judge.preset, "preset", "", "`preset` to judge by in the place of the cluster's PodPolicies: "+strings.Join(policies.PresetNames(), ", ")+" (default: "+clusterPreset+", where the cluster has none)")
+	flags.StringVar(&f.judge.bundle, "bundle", "", "`file` with the policies and labelled Namespaces of a cluster, as portcullis export bundle writes it, for files")
 	flags.BoolVar(&f.judge.online, "online", false, "ask registries about images; without it rules that need them say skip")
 	flags.StringVar(&f.judge.registries, "registries", "", "`file` of kind RegistryConfig, for --online")
 	flags.StringSliceVar(&f.namespaces, "namespace", nil, "`namespaces` to audit (default: all)")
@@ -97,34 +102,58 @@ func auditFormatNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (f *auditFlags) run(ctx context.Context, s streams) error {
+func (f *auditFlags) run(ctx context.Context, paths []string, s streams) error {
 	format, options, err := f.format(s.out)
-	if err != nil {
+	if err := errors.Join(err, f.checkFiles(paths)); err != nil {
 		return usageError{err}
 	}
+	found, err := f.audit(ctx, paths, s)
+	if err != nil {
+		return err
+	}
+	if err := report.WriteAudit(s.out, format, found, options); err != nil {
+		return usageError{err}
+	}
+	return f.verdict(found, s.err)
+}
+
+// audit judges files, or the cluster where none are named.
+func (f *auditFlags) audit(ctx context.Context, paths []string, s streams) (*report.Audit, error) {
+	if len(paths) > 0 {
+		return (&fileAudit{auditFlags: f, streams: s}).run(ctx, paths)
+	}
+	found, err := f.cluster(ctx, s)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return found, nil
+}
+
+// cluster judges what runs in the cluster.
+func (f *auditFlags) cluster(ctx context.Context, s streams) (*report.Audit, error) {
 	config, err := restConfig(f.kubeconfig)
 	if err != nil {
-		return usageError{err}
+		return nil, err
 	}
 	j, err := f.clusterJudge(ctx, config, s.err)
 	if err != nil {
-		return usageError{err}
+		return nil, err
 	}
 	lists, err := audit.NewClient(config)
 	if err != nil {
-		return usageError{err}
+		return nil, err
 	}
 	scanner := audit.Scanner{Pager: lists, Judge: j, Namespaces: f.namespaces}
 	f.heartbeat.interval = presence.DefaultInterval
 	gaps, err := f.heartbeat.gaps(config)
 	if err != nil {
-		return usageError{err}
+		return nil, err
 	}
 	var unknown error
 	scanner.Gaps, unknown = gaps(ctx)
 	scan, err := scanner.Scan(ctx)
 	if err != nil {
-		return usageError{fmt.Errorf("scanning the cluster at %s: %w", config.Host, err)}
+		return nil, fmt.Errorf("scanning the cluster at %s: %w", config.Host, err)
 	}
 	if unknown != nil && !apierrors.IsForbidden(unknown) { // who may not read it can live without
 		fmt.Fprintf(s.err, "portcullis: not known when the webhook was away: %v\n", unknown)
@@ -132,16 +161,12 @@ func (f *auditFlags) run(ctx context.Context, s streams) error {
 	f.denied.interval = denials.DefaultInterval
 	denied, err := f.denied.read(config)
 	if err != nil {
-		return usageError{err}
+		return nil, err
 	}
 	if counts, err := denied(ctx); err == nil { // who may not read it can live without
 		scan.SetDenied(counts)
 	}
-	found := scan.Report()
-	if err := report.WriteAudit(s.out, format, found, options); err != nil {
-		return usageError{err}
-	}
-	return f.verdict(found, s.err)
+	return scan.Report(), nil
 }
 
 // verdict is the exit code as an error.
