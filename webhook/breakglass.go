@@ -53,7 +53,7 @@ const (
 
 func (s *server) newGlassBreaker() *glassBreaker {
 	return &glassBreaker{
-		reader: s.manager.GetAPIReader(), writer: s.manager.GetClient().Status(), recorder: s.manager.GetEventRecorder(ConfigurationName),
+		reader: s.manager.GetAPIReader(), writer: s.manager.GetClient().Status(), recorder: s.manager.GetEventRecorder(eventSource),
 		sink: s.options.Alerts, uses: s.metrics.glass, firsts: newFirsts(), log: s.options.Log, now: time.Now,
 	}
 }
@@ -244,10 +244,7 @@ func (b *glassBreaker) tell(u *glassUse, enforcing []string, glass map[string]*e
 		ResourceVersion: versionOf(u.OldObject), // without it a second use were counted as a repetition of the first, whose reason the Event keeps
 	}
 	const maxNote = 1000 // bytes; the API server takes 1024
-	note := fmt.Sprintf("%s, by %s", text, engine.Quote(u.UserInfo.Username))
-	if len(note) > maxNote {
-		note = strings.ToValidUTF8(note[:maxNote], "")
-	}
+	note := shortened(fmt.Sprintf("%s, by %s", text, engine.Quote(u.UserInfo.Username)), maxNote)
 	b.recorder.Eventf(about, nil, corev1.EventTypeWarning, "BrokenGlass", "Pass", "%s", note)
 	if !u.controller { // which follows what a member did, and was told of
 		b.sink.Send(cloudevents.Event{
