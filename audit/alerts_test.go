@@ -1,55 +1,19 @@
 package audit
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portcullis-dev/portcullis/cloudevents"
+	"github.com/portcullis-dev/portcullis/cloudevents/cloudeventstest"
 	"github.com/portcullis-dev/portcullis/report"
 )
-
-// sinkOf is a sink whose events, once it is read, have been delivered to a server.
-func sinkOf(t *testing.T) (sink *cloudevents.Sink, read func() []string) {
-	t.Helper()
-	var mutex sync.Mutex
-	var bodies []string
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		mutex.Lock()
-		defer mutex.Unlock()
-		bodies = append(bodies, string(body))
-	}))
-	t.Cleanup(server.Close)
-	sink, err := cloudevents.New(cloudevents.Options{
-		URL: server.URL, Source: "/test", Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sink, func() []string {
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		sink.Run(ended) // delivers what waits
-		mutex.Lock()
-		defer mutex.Unlock()
-		all := bodies
-		bodies = nil
-		return all
-	}
-}
 
 type readAlert struct {
 	ID, Type, Subject string
@@ -60,11 +24,11 @@ type readAlert struct {
 	}
 }
 
-func alertLines(t *testing.T, bodies []string) (lines []string) {
+func alertLines(t *testing.T, bodies [][]byte) (lines []string) {
 	t.Helper()
 	for _, body := range bodies {
 		var e readAlert
-		if err := json.Unmarshal([]byte(body), &e); err != nil {
+		if err := json.Unmarshal(body, &e); err != nil {
 			t.Fatal(err)
 		}
 		line := fmt.Sprintf("%s new=%d known=%d", e.Subject, e.Data.New, e.Data.Known)
@@ -78,7 +42,7 @@ func alertLines(t *testing.T, bodies []string) (lines []string) {
 }
 
 func TestAlerts(t *testing.T) {
-	sink, read := sinkOf(t)
+	sink, read := cloudeventstest.NewSink(t)
 	a := NewAlerts(sink)
 	now := time.Unix(1_000_000, 0)
 	knew := func(r *report.Result) bool { return r.Rule != "images" }
@@ -99,7 +63,7 @@ func TestAlerts(t *testing.T) {
 }
 
 func TestAlertsAreBounded(t *testing.T) {
-	sink, read := sinkOf(t)
+	sink, read := cloudeventstest.NewSink(t)
 	a := NewAlerts(sink)
 	now := time.Unix(1_000_000, 0)
 	nothing := func(*report.Result) bool { return false }
@@ -124,7 +88,7 @@ func TestAlertsAreBounded(t *testing.T) {
 // TestAlertSize holds that the worst of all workloads makes an event that is
 // delivered.
 func TestAlertSize(t *testing.T) {
-	sink, read := sinkOf(t)
+	sink, read := cloudeventstest.NewSink(t)
 	a := NewAlerts(sink)
 	s := found(time.Unix(1000, 0), "web")
 	markup := strings.Repeat("<\x00", 10_000)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/portcullis-dev/portcullis/cloudevents"
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
@@ -266,5 +267,22 @@ func TestT64ForgedReviews(t *testing.T) {
 	now = now.Add(2 * time.Second)
 	if response := w.admission.validate(t.Context(), privileged(aReason, "ann", "oncall")); !response.Allowed {
 		t.Errorf("got the member refused: %v", response.Warnings)
+	}
+}
+
+// TestBreakGlassIsSent holds that the sink is told of what people do, and not of what
+// controllers make of it.
+func TestBreakGlassIsSent(t *testing.T) {
+	w, _, _ := newGlassWebhook(t)
+	sink, read := alertSink(t)
+	w.admission.glass.sink = sink
+	for _, user := range []string{"ann", podControllers[0]} {
+		if response := w.admission.validate(t.Context(), privileged(aReason, user, "oncall")); !response.Allowed {
+			t.Fatalf("%s: got a refusal: %v", user, response.Warnings)
+		}
+	}
+	got := read()
+	if len(got) != 1 || got[0].Type != cloudevents.BreakGlassUsed || got[0].Subject != "namespaces/web/Pod/shop" || got[0].Data["user"] != "ann" {
+		t.Errorf("got %+v, want one event about the Pod, of ann", got)
 	}
 }

@@ -1,21 +1,15 @@
 package webhook
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portcullis-dev/portcullis/cloudevents"
+	"github.com/portcullis-dev/portcullis/cloudevents/cloudeventstest"
 	"github.com/portcullis-dev/portcullis/policies"
 )
 
@@ -28,32 +22,17 @@ type alerted struct {
 // alertSink is a sink, and what has been sent to it since it was read last.
 func alertSink(t *testing.T) (sink *cloudevents.Sink, read func() []alerted) {
 	t.Helper()
-	var mutex sync.Mutex
-	var all []alerted
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		var a alerted
-		if err := json.Unmarshal(body, &a); err != nil {
-			t.Error(err)
-		}
-		mutex.Lock()
-		defer mutex.Unlock()
-		all = append(all, a)
-	}))
-	t.Cleanup(server.Close)
-	sink, err := cloudevents.New(cloudevents.Options{URL: server.URL, Source: "/test", Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	sink, bodies := cloudeventstest.NewSink(t)
 	return sink, func() []alerted {
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		sink.Run(ended) // delivers what waits
-		mutex.Lock()
-		defer mutex.Unlock()
-		was := all
-		all = nil
-		return was
+		var all []alerted
+		for _, body := range bodies() {
+			var a alerted
+			if err := json.Unmarshal(body, &a); err != nil {
+				t.Error(err)
+			}
+			all = append(all, a)
+		}
+		return all
 	}
 }
 
