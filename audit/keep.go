@@ -37,8 +37,9 @@ type Reports struct {
 	api report.KeptAPI
 	// known are the objects of the cluster by path; nil before they have been read.
 	known map[string]*known
-	// resumed is set where there were reports already when they were first read.
-	resumed bool
+	// inherited are the findings of the reports that were there when the last Keep was
+	// the first one, by path of the report; after another Keep nobody asks.
+	inherited map[string]map[string]time.Time
 }
 
 // known is a report object as it was last seen or written.
@@ -170,23 +171,26 @@ func (r *Reports) read(ctx context.Context) error {
 			return err
 		}
 	}
-	if first && len(found) > 0 {
-		r.resumed = true
+	r.known, r.inherited = found, nil
+	if first {
+		r.inherited = make(map[string]map[string]time.Time, len(found))
+		for path, one := range found {
+			r.inherited[path] = one.firstSeen
+		}
 	}
-	r.known = found
 	return nil
 }
 
-// knew reports whether a finding of a scan that Keep has kept was there before that,
-// as far as the reports say. Where they cannot say it was: there were none, or not
-// all findings of the namespace are in its report.
-func (r *Reports) knew(f *report.Result, scan time.Time) bool {
-	before := r.known[r.path(f.Namespace)]
-	if !r.resumed || before == nil || len(before.firstSeen) >= r.Worst {
+// knew reports whether a finding was there before the first scan that Keep has kept, as
+// far as the reports say. Where they cannot say it was: there were none, or not all
+// findings of the namespace are in its report.
+func (r *Reports) knew(f *report.Result) bool {
+	before := r.inherited[r.path(f.Namespace)]
+	if len(r.inherited) == 0 || len(before) >= r.Worst {
 		return true
 	}
-	at, ok := before.firstSeen[f.ID()]
-	return ok && at.Before(scan.UTC().Truncate(time.Second))
+	_, ok := before[f.ID()]
+	return ok
 }
 
 // write makes one report object say what it should.

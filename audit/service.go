@@ -93,7 +93,7 @@ func (s *Service) run(ctx context.Context) error {
 	if s.Alerts != nil {
 		alerts := NewAlerts(s.Alerts)
 		tell = append(tell, func(_ context.Context, scan *Scan) {
-			alerts.Tell(scan, func(f *report.Result) bool { return reports.knew(f, scan.Started) })
+			alerts.Tell(scan, reports.knew)
 		})
 	}
 	for {
