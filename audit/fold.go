@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/pod"
@@ -23,7 +24,8 @@ import (
 type entity struct {
 	kind            pod.Kind
 	namespace, name string
-	uid, owner      string
+	uid             string
+	owner           metav1.OwnerReference // without a UID: none
 	judged          *judged
 	pods            int
 	// away is the gap in which it was created, nil for none; once lists are folded
@@ -67,12 +69,12 @@ func (p *part) add(ctx context.Context, object jsontext.Value) error {
 	if err != nil {
 		return err
 	}
-	if p.gone[m.Namespace] {
+	if p.gone[m.Namespace] || p.scanning.entities[m.UID] != nil {
 		return nil
 	}
 	owner := h.owner()
-	if h.idle(p.kind) && p.scanning.entities[owner] != nil {
-		p.entities = append(p.entities, &entity{kind: p.kind, uid: m.UID, owner: owner, into: p.scanning.entities[owner]})
+	if by := p.scanning.entities[string(owner.UID)]; by != nil && h.idle(p.kind) {
+		p.entities = append(p.entities, &entity{kind: p.kind, uid: m.UID, owner: owner, into: by})
 		return nil
 	}
 	j, k, err := p.judge(ctx, h, object, labels)
@@ -143,8 +145,8 @@ func (c *scanning) around(namespace string, labels map[string]string) uint64 {
 
 // addPod puts a pod to its equals, of which the first by name speaks for all.
 func (p *part) addPod(e *entity, k key) {
-	g := group{e.namespace, e.owner, k, e.away}
-	if e.owner == "" {
+	g := group{e.namespace, string(e.owner.UID), k, e.away}
+	if e.owner.UID == "" {
 		g.owner = e.uid // nobody's pods are nobody's replicas
 	}
 	same := p.groups[g]
@@ -181,7 +183,7 @@ func (c *scanning) fold() {
 		if e.into != nil {
 			continue
 		}
-		owner := c.entities[e.owner].root()
+		owner := c.entities[string(e.owner.UID)].root()
 		if owner != nil && owner != e && owner.namespace == e.namespace && (e.away == nil || owner.away != nil) && owner.covers(e) {
 			e.into = owner
 			owner.pods += e.pods

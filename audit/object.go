@@ -44,14 +44,14 @@ func readHeader(object jsontext.Value) (*header, error) {
 	return &h, nil
 }
 
-// owner is the UID of the object's controller, empty where it has none.
-func (h *header) owner() string {
-	for i := range h.Metadata.OwnerReferences {
-		if o := &h.Metadata.OwnerReferences[i]; o.Controller != nil && *o.Controller {
-			return string(o.UID)
+// owner is the object's controller, without a UID where it has none.
+func (h *header) owner() metav1.OwnerReference {
+	for _, o := range h.Metadata.OwnerReferences {
+		if o.Controller != nil && *o.Controller {
+			return o
 		}
 	}
-	return ""
+	return metav1.OwnerReference{}
 }
 
 // idle reports whether an object runs nothing and never will by itself: it is what

@@ -26,7 +26,9 @@ type lists struct {
 	// first one.
 	expired map[string][]error
 	failed  map[string]error // always, by path
-	asked   []string
+	// young are objects that a path has after it was first asked for.
+	young map[string][]string
+	asked []string
 }
 
 func (l *lists) Page(_ context.Context, p Page) (io.ReadCloser, error) {
@@ -46,7 +48,23 @@ func (l *lists) Page(_ context.Context, p Page) (io.ReadCloser, error) {
 		}
 		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, name)
 	}
-	all := l.objects[p.Path]
+	path := p.Path
+	if version, rest, ok := strings.Cut(path, "/namespaces/"); ok {
+		_, resource, _ := strings.Cut(rest, "/")
+		path = version + "/" + resource
+	}
+	if p.Fields != "" {
+		l.asked[len(l.asked)-1] += " " + p.Fields
+	}
+	var all []string
+	for _, o := range l.objects[path] {
+		h, err := readHeader(jsontext.Value(o))
+		if p.Fields == "" || err == nil && p.Fields == "metadata.name="+h.Metadata.Name {
+			all = append(all, o)
+		}
+	}
+	l.objects[path] = append(l.objects[path], l.young[path]...)
+	delete(l.young, path)
 	begin, _ := strconv.Atoi(p.Continue)
 	end := min(len(all), begin+p.Limit)
 	next := ""

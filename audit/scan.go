@@ -128,6 +128,8 @@ type scanning struct {
 	hashes map[string]uint64            // of labels, by namespace
 	// gone are namespaces that are in no list any more.
 	gone map[string]bool
+	// unlisted are kinds of which not all objects could be seen.
+	unlisted map[string]bool
 
 	nextSeen   map[string]seen
 	nextJudged map[key]*judged
@@ -150,7 +152,7 @@ var scanOrder = []string{
 func (s *Scanner) Scan(ctx context.Context) (*Scan, error) {
 	c := &scanning{
 		Scanner: s, scan: &Scan{Started: time.Now()},
-		labels: map[string]map[string]string{}, hashes: map[string]uint64{}, gone: map[string]bool{},
+		labels: map[string]map[string]string{}, hashes: map[string]uint64{}, gone: map[string]bool{}, unlisted: map[string]bool{},
 		nextSeen: make(map[string]seen, len(s.seen)), nextJudged: make(map[key]*judged, len(s.judged)),
 		entities: map[string]*entity{}, groups: map[group]*entity{},
 	}
@@ -195,24 +197,27 @@ func (c *scanning) run(ctx context.Context) error {
 			scopes = []string{""}
 		}
 		for _, namespace := range scopes {
-			if err := c.kind(ctx, kind, namespace); err != nil {
+			if err := c.kind(ctx, kind, namespace, ""); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return c.owners(ctx)
 }
 
-// kind lists the objects of one kind.
-func (c *scanning) kind(ctx context.Context, kind pod.Kind, namespace string) error {
+// kind lists the objects of one kind, all or those with certain fields.
+func (c *scanning) kind(ctx context.Context, kind pod.Kind, namespace, fields string) error {
 	var part *part
 	begin := func() collector {
 		part = newPart(c, kind)
 		return func(object jsontext.Value) error { return part.add(ctx, object) }
 	}
-	err := list(ctx, c.Pager, Page{Path: collectionPath(kind.Group, kind.Version, kind.Resource, namespace)}, begin)
+	err := list(ctx, c.Pager, Page{Path: collectionPath(kind.Group, kind.Version, kind.Resource, namespace), Fields: fields}, begin)
 	if part != nil {
 		part.commit() // of a list that broke off, too: what was seen is there
+	}
+	if err != nil {
+		c.unlisted[kind.Name] = true
 	}
 	what := kind.Resource
 	if kind.Group != "" {

@@ -99,8 +99,9 @@ func (j *imageJudge) take() []string {
 	return all
 }
 
-// made is an object in namespace shop. Its UID is its kind and name.
+// made is an object in namespace shop. Its UID is its kind and name unless it is given.
 type made struct {
+	uid                      string
 	kind, name, owner, image string
 	replicas                 *int32
 	phase                    corev1.PodPhase
@@ -111,13 +112,17 @@ type made struct {
 
 func (m made) json(t testing.TB) (path, text string) {
 	t.Helper()
-	meta := map[string]any{"name": m.name, "namespace": "shop", "uid": m.kind + "/" + m.name, "resourceVersion": fmt.Sprint(m.version)}
+	uid := m.uid
+	if uid == "" {
+		uid = m.kind + "/" + m.name
+	}
+	meta := map[string]any{"name": m.name, "namespace": "shop", "uid": uid, "resourceVersion": fmt.Sprint(m.version)}
 	if m.created != "" {
 		meta["creationTimestamp"] = m.created
 	}
 	if m.owner != "" {
 		kind, name, _ := strings.Cut(m.owner, "/")
-		group := map[string]string{"Job": "batch/v1", "CronJob": "batch/v1", "Database": "example.com/v1"}[kind]
+		group := map[string]string{"Pod": "v1", "Job": "batch/v1", "CronJob": "batch/v1", "Database": "example.com/v1"}[kind]
 		if group == "" {
 			group = "apps/v1"
 		}
