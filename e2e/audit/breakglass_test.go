@@ -51,14 +51,7 @@ func newGlass(t *testing.T) *glass {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Errorf("stopping portcullis serve: %v", err)
-			}
-			if t.Failed() {
-				t.Logf("log of portcullis serve:\n%s", s.Log())
-			}
-		})
+		suite.StopAfter(t, s)
 		g.servers = append(g.servers, s)
 	}
 	g.namespace = c.Namespace(t, nil)

@@ -140,14 +140,7 @@ func serveWith(t *testing.T, c *suite.Cluster, text string, o harness.ServeOptio
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Errorf("stopping portcullis serve: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("log of portcullis serve:\n%s", s.Log())
-		}
-	})
+	suite.StopAfter(t, s)
 	return s
 }
 

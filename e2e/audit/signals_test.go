@@ -54,16 +54,16 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-// about are the types of the events with a subject that begins so.
-func (s *sink) about(subject string) (types []string) {
+// about are the types of the events on what is in a namespace, and what each is about.
+func (s *sink) about(namespace string) (events []string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for _, e := range s.events {
-		if strings.HasPrefix(e.Subject(), subject) {
-			types = append(types, e.Type())
+		if object, ok := strings.CutPrefix(e.Subject(), "namespaces/"+namespace+"/"); ok {
+			events = append(events, e.Type()+" "+object)
 		}
 	}
-	return types
+	return events
 }
 
 // eventsOn are our Events on an object, as kubectl describe asks for them.
@@ -107,7 +107,6 @@ func TestSignals(t *testing.T) {
 	}
 	waitForPods(t, c, namespace, 2)
 	to := newSink(t)
-	subject := "namespaces/" + namespace
 	s := serve(t, c, "--cloudevents-url="+to.URL, "--cloudevents-source=//e2e")
 	expect := func(what string, events int, alerts ...string) {
 		t.Helper()
@@ -115,12 +114,13 @@ func TestSignals(t *testing.T) {
 			if got := countEvents(t, c, namespace); got != events {
 				return fmt.Errorf("%s: got %d Events in the namespace, want %d", what, got, events)
 			}
-			if diff := cmp.Diff(alerts, to.about(subject)); diff != "" {
+			if diff := cmp.Diff(alerts, to.about(namespace)); diff != "" {
 				return fmt.Errorf("%s: CloudEvents (-want +got):\n%s", what, diff)
 			}
 			return nil
 		})
 	}
+	const newOther, newMeanwhile = "dev.portcullis.findings.new Deployment/other", "dev.portcullis.findings.new Deployment/meanwhile"
 	expect("what was there before", 1)
 	on := eventsOn(t, c, bad, "StatefulSet")
 	if len(on) != 1 {
@@ -158,13 +158,17 @@ func TestSignals(t *testing.T) {
 	if err := c.Client.Create(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	expect("a new workload", 2, "dev.portcullis.findings.new")
+	expect("a new workload", 2, newOther)
 	if got := len(eventsOn(t, c, other, "Deployment")); got != 1 {
 		t.Errorf("got %d Events on the Deployment, want 1 there and none on its ReplicaSet and Pods", got)
 	}
-	if got, err := s.Metric(`portcullis_cloudevents_total{result="delivered",type="dev.portcullis.findings.new"}`); err != nil || got < 1 {
-		t.Errorf("got %v CloudEvents delivered by the metric, %v, want at least 1", got, err)
-	}
+	suite.Eventually(t, suite.Soon, func() error { // counted once the sink has answered
+		got, err := s.Metric(`portcullis_cloudevents_total{result="delivered",type="dev.portcullis.findings.new"}`)
+		if err != nil || got < 1 {
+			return fmt.Errorf("got %v CloudEvents delivered by the metric, %v, want at least 1", got, err)
+		}
+		return nil
+	})
 	if got, err := s.Metric(`portcullis_audit_events_total{result="written"}`); err != nil || got < 2 {
 		t.Errorf("got %v Events written by the metric, %v, want at least 2", got, err)
 	}
@@ -177,7 +181,7 @@ func TestSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = serve(t, c, "--cloudevents-url="+to.URL, "--cloudevents-source=//e2e")
-	expect("another replica", 3, "dev.portcullis.findings.new", "dev.portcullis.findings.new")
+	expect("another replica", 3, newOther, newMeanwhile)
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +191,7 @@ func TestSignals(t *testing.T) {
 	}
 	s = serve(t, c, "--audit-events=false")
 	scans(t, s, 2)
-	expect("Events are switched off", 3, "dev.portcullis.findings.new", "dev.portcullis.findings.new")
+	expect("Events are switched off", 3, newOther, newMeanwhile)
 }
 
 // TestHostileNames holds that the longest names there are, and values with markup and

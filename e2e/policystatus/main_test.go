@@ -23,13 +23,6 @@ func serve(t *testing.T, c *suite.Cluster) *harness.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Errorf("stopping portcullis serve: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("log of portcullis serve:\n%s", s.Log())
-		}
-	})
+	suite.StopAfter(t, s)
 	return s
 }

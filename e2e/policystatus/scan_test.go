@@ -37,15 +37,7 @@ func TestScanCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped := false
-	t.Cleanup(func() {
-		if !stopped {
-			_ = s.Stop()
-		}
-		if t.Failed() {
-			t.Logf("log of portcullis serve:\n%s", s.Log())
-		}
-	})
+	suite.StopAfter(t, s)
 	namespace := c.Namespace(t, nil)
 	bad := suite.GoodSpec()
 	bad.Containers[0].SecurityContext.AllowPrivilegeEscalation = nil // a finding of restricted and not of baseline
@@ -96,7 +88,6 @@ func TestScanCounts(t *testing.T) {
 	await("counted", "generation 2: 0 workloads, 0 findings: 0 denied, 0 warned, 0 audited; 0 exempt, 0 unjudged")
 
 	// One that scans nothing leaves what there is.
-	stopped = true
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,19 +22,6 @@ func serve(t *testing.T, c *suite.Cluster, o harness.ServeOptions) *harness.Serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopAfter(t, s)
+	suite.StopAfter(t, s)
 	return s
-}
-
-// stopAfter ends a server with the test, which it has to do without an error.
-func stopAfter(t *testing.T, s *harness.Server) {
-	t.Helper()
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Errorf("stopping portcullis serve: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("log of portcullis serve:\n%s", s.Log())
-		}
-	})
 }

@@ -59,7 +59,7 @@ func guardRegistration(t *testing.T, c *harness.Cluster) *guarded {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stopAfter(t, s)
+		suite.StopAfter(t, s)
 		g.servers = append(g.servers, s)
 	}
 	if err := c.Register(t.Context(), g.servers[0].Endpoint); err != nil {
@@ -482,6 +482,6 @@ func serveUnready(t *testing.T, c *suite.Cluster, o harness.ServeOptions) *harne
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopAfter(t, s)
+	suite.StopAfter(t, s)
 	return s
 }

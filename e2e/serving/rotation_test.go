@@ -47,7 +47,7 @@ func TestF06Rotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stopAfter(t, s)
+		suite.StopAfter(t, s)
 		servers = append(servers, s)
 	}
 	if err := c.Register(t.Context(), servers[0].Endpoint); err != nil {

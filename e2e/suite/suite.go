@@ -57,6 +57,20 @@ func (s *Suite) Run(m *testing.M) int {
 	return code
 }
 
+// StopAfter ends a server with the test, which it has to do without an error. Of a
+// test that failed it shows how the log ends: the whole of it would bury the failure.
+func StopAfter(t testing.TB, s *harness.Server) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Errorf("stopping portcullis serve: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("end of the log of portcullis serve:\n%s", tail(s.Log(), 30))
+		}
+	})
+}
+
 func tail(text string, lines int) string {
 	all := strings.SplitAfter(text, "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "")
