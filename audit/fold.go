@@ -17,6 +17,7 @@ import (
 	"github.com/portcullis-dev/portcullis/pod"
 	"github.com/portcullis-dev/portcullis/presence"
 	"github.com/portcullis-dev/portcullis/report"
+	"github.com/portcullis-dev/portcullis/validate"
 )
 
 // entity is an object of the cluster, or the pods of one owner that are equal in
@@ -95,33 +96,44 @@ func (p *part) add(ctx context.Context, object jsontext.Value) error {
 func (p *part) judge(ctx context.Context, h *header, object jsontext.Value, labels map[string]string) (*judged, key, error) {
 	m := &h.Metadata
 	around := p.around(m.Namespace, labels)
-	var w *pod.Workload
-	decode := func() (*pod.Workload, error) {
-		if w != nil {
-			return w, nil
+	var review *engine.Review
+	decode := func() (_ *engine.Review, err error) {
+		if review == nil {
+			review, err = p.review(object, engine.Namespace{Name: m.Namespace, Labels: labels})
 		}
-		decoded, err := pod.Decode(p.kind, object)
-		if err != nil {
-			return nil, err
-		}
-		pod.Default(decoded)
-		w = decoded
-		return w, nil
+		return review, err
 	}
 	known, ok := p.seen[m.UID]
 	if !ok || known.resourceVersion != m.ResourceVersion || known.surroundings != around {
-		decoded, err := decode()
+		r, err := decode()
 		if err != nil {
 			return nil, key{}, err
 		}
 		known = seen{resourceVersion: m.ResourceVersion, surroundings: around}
-		if known.key, err = keyOf(decoded, surroundings{p.Judge.Version(), m.Namespace, labels, p.Judge.Excepting(m.Namespace, decoded)}); err != nil {
+		on := surroundings{p.Judge.Version(), m.Namespace, labels, p.Judge.Excepting(m.Namespace, r.Workload), r.Request.Object}
+		if known.key, err = keyOf(r.Workload, on); err != nil {
 			return nil, key{}, err
 		}
 	}
 	p.nextSeen[m.UID] = known
-	j, err := p.judgement(ctx, known.key, m.Namespace, decode)
+	j, err := p.judgement(ctx, known.key, decode)
 	return j, known.key, err
+}
+
+// review is the creation of an object.
+func (p *part) review(object jsontext.Value, in engine.Namespace) (*engine.Review, error) {
+	w, err := pod.Decode(p.kind, object)
+	if err != nil {
+		return nil, err
+	}
+	pod.Default(w)
+	r := &engine.Review{Workload: w, Namespace: in}
+	if p.Judge.ReadsObject(*r) {
+		if r.Request.Object, err = asApplied(p.kind, object); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // hashSeed makes hashes that are the same within a process.
@@ -257,13 +269,17 @@ func (e *entity) findings() map[string]int {
 // indices are places in lists, which shift where somebody adds to them.
 var indices = regexp.MustCompile(`\[\d+\]`)
 
-// identity is the same for a finding in a pod and in the template that it is of.
+// identity is the same for a finding in a pod and in the template that it is of. The
+// value that an expression has read is left out: of names, each has its own.
 func identity(kind pod.Kind, f *report.Result) string {
-	field := f.Field
+	field, value := f.Field, ""
+	if f.Rule != validate.ExpressionsRule {
+		value = engine.Quote(f.Value)
+	}
 	if template := kind.Template().String(); template != "" {
 		field = strings.TrimPrefix(field, template+".")
 	}
 	return strings.Join([]string{
-		f.Policy, f.Rule, f.Check, f.Container, indices.ReplaceAllString(field, "[]"), engine.Quote(f.Value),
+		f.Policy, f.Rule, f.Check, f.Container, indices.ReplaceAllString(field, "[]"), value,
 	}, "\x00")
 }

@@ -19,6 +19,9 @@ type Judge interface {
 	// Excepting are the exceptions, by namespace and name, that select a workload:
 	// they go by its name too, of which nothing else that is judged depends.
 	Excepting(namespace string, w *pod.Workload) []string
+	// ReadsObject tells whether what is decided about a workload depends on more of
+	// the object than its pod template, such as its name. Judge then needs the object.
+	ReadsObject(r engine.Review) bool
 	// Judge decides about the creation of a workload, which it may change.
 	Judge(ctx context.Context, r engine.Review) Judgement
 	// Gather finds facts about images, nil where no registry is asked.

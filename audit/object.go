@@ -83,10 +83,13 @@ type surroundings struct {
 	labels    map[string]string
 	// excepting are the exceptions that select the object, which go by its name.
 	excepting []string
+	// object is what expressions read of it, nil where they read its template alone.
+	object jsontext.Value
 }
 
 // keyOf is the key of a workload. Pods that only differ in what makes each its own
-// have the same one.
+// have the same one; where the object counts that is said of the pods of one owner, and
+// any other object is a case of its own.
 func keyOf(w *pod.Workload, c surroundings) (key, error) {
 	content := struct {
 		Version, Namespace  string
@@ -97,12 +100,21 @@ func keyOf(w *pod.Workload, c surroundings) (key, error) {
 		Labels, Annotations map[string]string
 		Template            *metav1.ObjectMeta
 		Spec                *corev1.PodSpec
+		Object              jsontext.Value
 	}{
 		Version: c.version, Namespace: c.namespace, NamespaceLabels: c.labels, Kind: w.Kind.Name, Excepting: c.excepting,
 		Labels: shared(w.Metadata.Labels), Annotations: shared(w.Metadata.Annotations), Spec: w.Spec,
 	}
-	if owner := pod.ControllerOf(w); owner != nil {
+	owner := pod.ControllerOf(w)
+	if owner != nil {
 		content.Owner = owner.APIVersion + " " + owner.Kind
+	}
+	switch {
+	case c.object == nil:
+	case owner != nil && w.Kind.IsPod():
+		content.Owner += " " + string(owner.UID)
+	default:
+		content.Object = c.object
 	}
 	if w.Kind.IsPod() {
 		content.Spec = withoutIdentity(w.Spec)
@@ -115,6 +127,34 @@ func keyOf(w *pod.Workload, c surroundings) (key, error) {
 	}
 	sum := sha256.Sum256(data)
 	return key(sum[:len(key{})]), nil
+}
+
+// underWay are fields of metadata that change while an object stays what it is.
+var underWay = []string{"managedFields", "resourceVersion", "generation"}
+
+// asApplied is an object as expressions read it: with the kind that items of lists go
+// without, and without its status and what else changes by itself.
+func asApplied(kind pod.Kind, object jsontext.Value) (jsontext.Value, error) {
+	lax := json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	var fields, metadata map[string]jsontext.Value
+	if err := json.Unmarshal(object, &fields, lax); err != nil {
+		return nil, fmt.Errorf("decoding the object: %w", err)
+	}
+	if err := json.Unmarshal(fields["metadata"], &metadata, lax); err != nil {
+		return nil, fmt.Errorf("decoding metadata: %w", err)
+	}
+	for _, name := range underWay {
+		delete(metadata, name)
+	}
+	delete(fields, "status")
+	for name, value := range map[string]any{"metadata": metadata, "kind": kind.Name, "apiVersion": kind.APIVersion()} {
+		data, err := json.Marshal(value, lax, json.Deterministic(true))
+		if err != nil {
+			return nil, fmt.Errorf("encoding %s: %w", name, err)
+		}
+		fields[name] = data
+	}
+	return json.Marshal(fields, lax, json.Deterministic(true))
 }
 
 // own are labels and annotations, by their prefixes, whose values each object has

@@ -278,9 +278,9 @@ func (c *scanning) refresh(ctx context.Context) {
 	}
 }
 
-// judgement is the one for a key, known already or under way. Workload returns
-// what to judge and is called at most once.
-func (c *scanning) judgement(ctx context.Context, k key, namespace string, workload func() (*pod.Workload, error)) (*judged, error) {
+// judgement is the one for a key, known already or under way. Review returns what to
+// judge and is called at most once.
+func (c *scanning) judgement(ctx context.Context, k key, review func() (*engine.Review, error)) (*judged, error) {
 	if j, ok := c.nextJudged[k]; ok {
 		return j, nil
 	}
@@ -288,24 +288,23 @@ func (c *scanning) judgement(ctx context.Context, k key, namespace string, workl
 		c.nextJudged[k] = j
 		return j, nil
 	}
-	w, err := workload()
+	r, err := review()
 	if err != nil {
 		return nil, err
 	}
-	j := &judged{pinned: pinnedImages(w)}
+	j := &judged{pinned: pinnedImages(r.Workload)}
 	c.nextJudged[k] = j
 	c.scan.Judged++
-	review := engine.Review{Workload: w, Namespace: engine.Namespace{Name: namespace, Labels: c.labels[namespace]}}
-	name := fmt.Sprintf("%s %s", w.Kind.Name, engine.Quote(w.DisplayName()))
+	name := fmt.Sprintf("%s %s", r.Workload.Kind.Name, engine.Quote(r.Workload.DisplayName()))
 	c.workers.Go(func() error {
 		defer func() {
 			// The process also answers reviews, and has to outlive a defect here.
 			if cause := recover(); cause != nil {
 				j.broken = true
-				c.note(Problem{name, namespace, fmt.Errorf("judging it failed by a defect of Portcullis: %v", cause)})
+				c.note(Problem{name, r.Namespace.Name, fmt.Errorf("judging it failed by a defect of Portcullis: %v", cause)})
 			}
 		}()
-		j.Judgement = c.Judge.Judge(ctx, review)
+		j.Judgement = c.Judge.Judge(ctx, *r)
 		j.images, j.Facts = fingerprint(j.Facts), nil
 		j.broken = ctx.Err() != nil // it may not have waited for registries
 		return ctx.Err()

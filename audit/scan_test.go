@@ -32,6 +32,8 @@ type imageJudge struct {
 	excepting map[string]string
 	// lapsed are policies with an exception for a workload that has ended.
 	lapsed map[string]string
+	// readsObject has it note the object with what it judges.
+	readsObject bool
 
 	mutex  sync.Mutex
 	judged []string
@@ -48,6 +50,8 @@ func (j *imageJudge) Excepting(_ string, w *pod.Workload) []string {
 	return nil
 }
 
+func (j *imageJudge) ReadsObject(r engine.Review) bool { return j.readsObject }
+
 func (j *imageJudge) Gather(_ context.Context, needs []image.Need, _ image.Credentials) image.Facts {
 	facts := image.Facts{}
 	for _, n := range needs {
@@ -60,7 +64,11 @@ func (j *imageJudge) Judge(ctx context.Context, r engine.Review) Judgement {
 	j.mutex.Lock()
 	defer j.mutex.Unlock()
 	w := r.Workload
-	j.judged = append(j.judged, w.Kind.Name+" "+w.DisplayName())
+	line := w.Kind.Name + " " + w.DisplayName()
+	if r.Request.Object != nil {
+		line += " " + string(r.Request.Object)
+	}
+	j.judged = append(j.judged, line)
 	out := Judgement{Matched: true, Passed: 1}
 	if policy := j.lapsed[w.DisplayName()]; policy != "" {
 		out.Lapsed = []string{policy}
@@ -321,6 +329,60 @@ func TestScanIsIncremental(t *testing.T) {
 	scan("labels of the namespace changed", all...)
 	if len(s.judged) != 3 || len(s.seen) != 4 {
 		t.Errorf("got %d judgements of %d objects in memory, want 3 of 4: what is gone is forgotten", len(s.judged), len(s.seen))
+	}
+}
+
+// TestScanReadsObjects has rules look at whole objects: equal templates are then not
+// enough, a status still changes nothing, and the replicas of one owner have one case.
+func TestScanReadsObjects(t *testing.T) {
+	judge := &imageJudge{readsObject: true}
+	objects := []made{
+		{kind: "Deployment", name: "web", image: "web:1"},
+		{kind: "Deployment", name: "shop", image: "web:1"},
+		{kind: "ReplicaSet", name: "web-1", owner: "Deployment/web", image: "web:1"},
+		{kind: "Pod", name: "web-1-a", owner: "ReplicaSet/web-1", image: "web:1", phase: corev1.PodPending},
+		{kind: "Pod", name: "web-1-b", owner: "ReplicaSet/web-1", image: "web:1", phase: corev1.PodRunning},
+		{kind: "Pod", name: "x-1-a", owner: "ReplicaSet/x-1", image: "web:1"},
+		{kind: "Pod", name: "alone", image: "web:1"},
+	}
+	s := &Scanner{Judge: judge}
+	scan := func(what string, want ...string) {
+		t.Helper()
+		s.Pager = clusterOf(t, objects...)
+		found, err := s.Scan(t.Context())
+		if err != nil || len(found.Problems) > 0 {
+			t.Fatalf("%s: got error %v, problems %v", what, err, found.Problems)
+		}
+		var got []string
+		for _, line := range judge.take() {
+			name, _, isWhole := strings.Cut(line, " {")
+			if !isWhole {
+				t.Errorf("%s: %s was judged without the object", what, line)
+			}
+			got = append(got, name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: judged (-want +got):\n%s", what, diff)
+		}
+	}
+	scan("first", "Deployment shop", "Deployment web", "Pod alone", "Pod web-1-a", "Pod x-1-a", "ReplicaSet web-1")
+	scan("nothing changed")
+	for i := range objects {
+		objects[i].version++
+		objects[i].phase = corev1.PodRunning
+	}
+	scan("statuses changed")
+	three := int32(3)
+	objects[0].version, objects[0].replicas = 9, &three
+	scan("a field beside the template changed", "Deployment web")
+}
+
+func TestAsApplied(t *testing.T) {
+	kind, _ := pod.KindFor(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"})
+	got, err := asApplied(kind, []byte(`{"metadata":{"name":"web","uid":"1","generation":2,"managedFields":[{}],"resourceVersion":"7","labels":{"a":"b"}},"spec":{"replicas":2},"status":{"replicas":1}}`))
+	want := `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"labels":{"a":"b"},"name":"web","uid":"1"},"spec":{"replicas":2}}`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
 

@@ -75,10 +75,15 @@ func (s *Set) AsksRegistries() bool {
 }
 
 // ReadsObject tells whether an expression of a policy reads more of an object than its pod template.
-func (s *Set) ReadsObject() bool {
-	return slices.ContainsFunc(s.policies, func(c *Compiled) bool {
-		return slices.ContainsFunc(c.Expressions, func(e CompiledExpression) bool { return e.Program.Reads.Object || e.Program.Reads.OldObject })
-	})
+func (s *Set) ReadsObject() bool { return slices.ContainsFunc(s.policies, (*Compiled).readsObject) }
+
+// ReadsObjectOf tells the same of the policies that apply to t.
+func (s *Set) ReadsObjectOf(t Target) bool {
+	return s.ReadsObject() && slices.ContainsFunc(s.Matching(nil, t), func(m Match) bool { return m.Policy.readsObject() })
+}
+
+func (c *Compiled) readsObject() bool {
+	return slices.ContainsFunc(c.Expressions, func(e CompiledExpression) bool { return e.Program.Reads.Object || e.Program.Reads.OldObject })
 }
 
 // Matching appends the policies that apply to t to dst, by name, and returns it, as append does. With room in dst nothing is allocated.

@@ -78,6 +78,11 @@ func (c *clusterJudge) Excepting(namespace string, w *pod.Workload) []string {
 	return names
 }
 
+// ReadsObject tells whether an expression of a policy that is for the workload does.
+func (c *clusterJudge) ReadsObject(r engine.Review) bool {
+	return c.policies.ReadsObjectOf(r.Target())
+}
+
 // lapsed are the policies for which an exception has ended that selects a workload.
 func lapsed(set *policies.Set, r engine.Review) []string {
 	var names []string

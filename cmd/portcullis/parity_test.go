@@ -148,8 +148,7 @@ func TestParity(t *testing.T) {
 					t.Errorf("checks (-engine +webhook):\n%s", diff)
 				}
 			}
-			// A scan does not know what is beside a template, and says so of expressions that
-			// read it; the rest is compared by giving it here.
+			// A scan gives the object as this does, which e2e/audit holds on a cluster.
 			stored := file.review(t, j)
 			complete(stored.Workload)
 			if diff := cmp.Diff(byEngine, findingsIn(audited.Judge(t.Context(), stored).Findings)); diff != "" {

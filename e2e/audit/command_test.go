@@ -190,7 +190,9 @@ func TestAuditEqualsCheck(t *testing.T) {
 	populate(t, c, namespace)
 	policy := filepath.Join(t.TempDir(), "policy.yaml")
 	const text = "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: candidate}\n" +
-		"spec: {mutate: {digests: {}, hardening: {}}, validate: {podSecurity: {level: restricted}, registries: {allow: [registry.example.com/**], mode: Warn}, rootUser: {}}}\n"
+		"spec: {mutate: {digests: {}, hardening: {}}, validate: {podSecurity: {level: restricted}, registries: {allow: [registry.example.com/**], mode: Warn}, rootUser: {},\n" +
+		"  expressions: [{name: few, mode: Warn, expression: '!has(object.spec.replicas) || object.spec.replicas < 3', message: too many replicas},\n" +
+		"    {name: named, mode: Warn, expression: object.metadata.name.contains('-good'), message: 'a name with -good, please'}]}}\n"
 	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +202,11 @@ func TestAuditEqualsCheck(t *testing.T) {
 	}
 	got := portcullis(t, c, "", "audit", "--kubeconfig", c.Kubeconfig, "--namespace", namespace, "--policy", policy, "-o", "json")
 	checked := portcullis(t, c, roots(t, c, namespace), "check", "--namespace-labels", labels, "--policy", policy, "-o", "json", "-")
+	for _, name := range []string{"few", "named"} {
+		if !slices.ContainsFunc(read(t, got).findings(), func(f finding) bool { return f.Check == name && f.Result == "warn" }) {
+			t.Errorf("got no finding of expression %s, which reads the object: the test proves nothing", name)
+		}
+	}
 	if got.code != 1 || checked.code != 1 {
 		t.Errorf("got exit codes %d and %d, want 1: the candidate would refuse something\n%s", got.code, checked.code, got.stderr)
 	}

@@ -1,14 +1,110 @@
 package audit_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/portcullis-dev/portcullis/e2e/harness"
+	"github.com/portcullis-dev/portcullis/e2e/suite"
 )
+
+// TestMetricsAreThose has one replica do everything that there is a metric of, and
+// holds that docs/operations.md has each metric that comes out of it and no other, and
+// that alerts and dashboard ask for no label that there is not.
+func TestMetricsAreThose(t *testing.T) {
+	c := cluster.Cluster(t)
+	namespace := c.Namespace(t, nil)
+	if err := c.Client.Create(t.Context(), suite.StatefulSet.New(namespace, "bad", badSpec())); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Serve(t.Context(), harness.ServeOptions{Registries: c.Registry.Config(), Args: []string{
+		"--audit-interval=1s", "--cloudevents-url=" + newSink(t).URL,
+		"--guard-registration=" + harness.SystemNamespace + "/portcullis-registration",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // the guard first, which would undo the second
+		if err := errors.Join(s.Stop(), c.Unregister(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Register(t.Context(), s.Endpoint); err != nil {
+		t.Fatal(err)
+	}
+	suite.Eventually(t, suite.Soon, func() error {
+		_, err := s.Metric(`portcullis_registration_wanted{configuration="ValidatingWebhookConfiguration"}`)
+		return err
+	})
+	c.Policy(t, namespace, "{mutate: {digests: {}}, validate: {podSecurity: {level: restricted}, rootUser: {mode: Warn}}, breakGlass: {groups: [oncall]}}", s)
+	scans(t, s, 2) // the first may have begun before the policy was known
+	object := func(spec corev1.PodSpec) []byte {
+		o := suite.Pod.New(namespace, "p", spec)
+		o.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+		data, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	pinned := suite.GoodSpec()
+	pinned.Containers[0].Image = harness.NginxImage
+	suite.Review(t, s, "/mutate", suite.Request{Kind: suite.Pod, Namespace: namespace, Operation: "CREATE", Object: object(pinned)})
+	suite.Review(t, s, "/validate", suite.Request{Kind: suite.Pod, Namespace: namespace, Operation: "CREATE", Object: object(badSpec())})
+	response, err := s.Post(t.Context(), "/validate", "application/json", []byte("no review"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	exposed, err := s.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := labelsByMetric(exposed)
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented, err := os.ReadFile(filepath.Join(root, "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.Sorted(maps.Keys(live))
+	if diff := cmp.Diff(names, metricsIn(string(documented))); diff != "" || len(names) < 25 {
+		t.Errorf("docs/operations.md (-live +documented):\n%s", diff)
+	}
+	for _, file := range []string{"manifests/components/monitoring/12-prometheusrule.yaml", "manifests/components/dashboard/10-configmap.yaml"} {
+		data, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := 0
+		for _, expression := range expressionsOf(t, file, data) {
+			for _, problem := range unknownLabels(expression, live) {
+				t.Errorf("%s: %s: %s", file, expression, problem)
+			}
+			asked++
+		}
+		if asked < 10 {
+			t.Errorf("%s: got %d expressions, want more: the test proves nothing", file, asked)
+		}
+	}
+	if problems := unknownLabels(`sum by (colour) (portcullis_findings{shape="round"})`, live); !slices.Equal(problems, []string{"no metric in it has the label colour", "portcullis_findings has no label shape"}) {
+		t.Errorf("got %q, want that neither label is there: the test proves nothing", problems)
+	}
+}
 
 // targetLabels are those that Prometheus and its operator add to each series.
 var targetLabels = []string{"pod", "instance", "job", "le"}
