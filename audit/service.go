@@ -119,33 +119,10 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 		return min(retry, s.Interval)
 	}
 	scanner.Judge = judge
-	if s.Gaps != nil {
-		gaps, err := s.Gaps(ctx)
-		if err != nil {
-			s.failed(ctx, "finding out when nobody was there to judge", err)
-		} else { // else those that are known, so that no mark goes and comes back
-			scanner.Gaps = gaps
-		}
-	}
-	scan, err := scanner.Scan(ctx)
+	scan, err := s.scan(ctx, scanner)
 	if err != nil {
 		s.failed(ctx, "scanning the cluster", err)
 		return min(retry, s.Interval)
-	}
-	for _, p := range scan.Problems[:min(len(scan.Problems), maxLogged)] {
-		s.Log.Warn("scanning the cluster: not seen", "what", p.What, "namespace", p.Namespace, "err", p.Err)
-	}
-	if s.Standings != nil {
-		scan.Images = s.Standings.News(scan.Pinned) // of the questions after the scan before
-	}
-	if s.Denied != nil {
-		counts, err := s.Denied(ctx)
-		if err != nil {
-			s.failed(ctx, "reading the refused requests", err)
-		} else { // else those that are known, so that they do not leave the reports and come back
-			s.denied = counts
-		}
-		scan.SetDenied(s.denied)
 	}
 	written, err := reports.Keep(ctx, scan)
 	s.Metrics.written.Add(float64(written))
@@ -171,6 +148,39 @@ func (s *Service) once(ctx context.Context, scanner *Scanner, reports *Reports, 
 		}
 	}
 	return s.Interval
+}
+
+// scan scans, and adds what others know. What cannot be found out stays as it is
+// known, so that nothing goes from the reports and comes back.
+func (s *Service) scan(ctx context.Context, scanner *Scanner) (*Scan, error) {
+	if s.Gaps != nil {
+		gaps, err := s.Gaps(ctx)
+		if err != nil {
+			s.failed(ctx, "finding out when nobody was there to judge", err)
+		} else {
+			scanner.Gaps = gaps
+		}
+	}
+	scan, err := scanner.Scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range scan.Problems[:min(len(scan.Problems), maxLogged)] {
+		s.Log.Warn("scanning the cluster: not seen", "what", p.What, "namespace", p.Namespace, "err", p.Err)
+	}
+	if s.Standings != nil {
+		scan.Images = s.Standings.News(scan.Pinned) // of the questions after the scan before
+	}
+	if s.Denied != nil {
+		counts, err := s.Denied(ctx)
+		if err != nil {
+			s.failed(ctx, "reading the refused requests", err)
+		} else {
+			s.denied = counts
+		}
+		scan.SetDenied(s.denied)
+	}
+	return scan, nil
 }
 
 func (s *Service) failed(ctx context.Context, what string, err error) {
