@@ -66,7 +66,7 @@ func TestExpiredList(t *testing.T) {
 			if err := c.Compact(t.Context()); err != nil {
 				t.Error(err)
 			}
-			suite.Eventually(t, suite.Soon, func() error { // the API server looks now and then
+			suite.Eventually(t, 6*suite.Soon, func() error { // the API server looks now and then
 				status := statusOf(t, c, r)
 				if status != http.StatusGone {
 					return fmt.Errorf("got status %d for the next page, want 410", status)
