@@ -218,23 +218,27 @@ type MutateSpec struct {
 	// Pins image tags to digests: nginx:1.27 becomes nginx:1.27@sha256:..., so
 	// that what was judged is what runs. Example: {}.
 	// +optional
+	// +nullable
 	Digests *DigestPinning `json:"digests,omitempty"`
 
 	// Adds probes to containers that have none, derived from annotations, from a
 	// catalog of well-known images, from the HEALTHCHECK of the image and from the
 	// container's ports. Example: {}.
 	// +optional
+	// +nullable
 	Probes *ProbeInjection `json:"probes,omitempty"`
 
 	// Makes containers log to their standard output, unbuffered and structured, by
 	// the variables that the image's runtime reads, and has their last words kept
 	// as termination message. Example: {}.
 	// +optional
+	// +nullable
 	Logging *LoggingInjection `json:"logging,omitempty"`
 
 	// Adds the fields of security contexts that Pod Security level restricted asks
 	// for, where the image makes that safe. Example: {}.
 	// +optional
+	// +nullable
 	Hardening *Hardening `json:"hardening,omitempty"`
 }
 
@@ -274,33 +278,39 @@ type ValidateSpec struct {
 	// Judges pods by the Pod Security Standards, with Kubernetes' own checks.
 	// Example: {level: restricted}.
 	// +optional
+	// +nullable
 	PodSecurity *PodSecurity `json:"podSecurity,omitempty"`
 
 	// Refuses containers that would run as root: by runAsUser of the container or
 	// of its pod, else by the USER of the image, on every platform that the image
 	// has. Example: {}.
 	// +optional
+	// +nullable
 	RootUser *RootUser `json:"rootUser,omitempty"`
 
 	// Refuses images that are not named by digest, after mutate.digests has
 	// pinned what it can. Example: {forbidTags: [latest]}.
 	// +optional
+	// +nullable
 	Digests *DigestRequirement `json:"digests,omitempty"`
 
 	// Refuses images by registry and repository.
 	// Example: {allow: ["docker.io/library/*", "registry.example.com/**"]}.
 	// +optional
+	// +nullable
 	Registries *Registries `json:"registries,omitempty"`
 
 	// Refuses long-running containers without the probes that it lists, after
 	// mutate.probes has added what it can, and warns of probes that contradict
 	// themselves. Example: {require: [readiness]}.
 	// +optional
+	// +nullable
 	Probes *ProbeRequirement `json:"probes,omitempty"`
 
 	// Finds containers that log where no log collector looks: into files, or
 	// buffered. Its mode is Warn unless it sets its own. Example: {}.
 	// +optional
+	// +nullable
 	Logging *LoggingRequirement `json:"logging,omitempty"`
 
 	// Rules of your own, in CEL, as in ValidatingAdmissionPolicy. Example:

@@ -92,7 +92,7 @@ func (f *exportFlags) run(ctx context.Context, s streams) error {
 		return err
 	}
 	if err := replaceFile(f.file, data); err != nil {
-		return fmt.Errorf("writing --file %q: %w", f.file, err)
+		return usageError{fmt.Errorf("writing --file %q: %w", f.file, err)}
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (f *exportVAPFlags) run(s streams) error {
 		return err
 	}
 	if err := replaceFile(f.file, out.Bytes()); err != nil {
-		return fmt.Errorf("writing --file %q: %w", f.file, err)
+		return usageError{fmt.Errorf("writing --file %q: %w", f.file, err)}
 	}
 	return nil
 }
