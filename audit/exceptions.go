@@ -53,7 +53,7 @@ func (c *scanning) exceptions() []Exception {
 	partial := len(c.Namespaces) > 0 || len(c.scan.Problems) > 0
 	for _, known := range byName {
 		x := known.count()
-		if partial && x.Needed == 0 && x.ExpiresAt != "" && !x.Ended(c.scan.Started) {
+		if partial && x.Needed == 0 && x.ExpiresAt != "" && !x.EndedBy(c.scan.Started) {
 			continue // what was not looked at may need it
 		}
 		all = append(all, x)

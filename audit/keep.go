@@ -254,14 +254,15 @@ func (r *Reports) reports(s *Scan) []*report.Kept {
 		total.Add(results...)
 		total.Summary.Pass += w.Passed
 	}
-	for _, d := range s.Denied {
-		n := byNamespace[d.Namespace]
-		if _, there := slices.BinarySearch(s.Namespaces, d.Namespace); n == nil && there { // nothing runs that was not refused
+	for _, refused := range report.RefusedObjects(s.Denied) {
+		namespace := refused[0].Namespace
+		n := byNamespace[namespace]
+		if _, there := slices.BinarySearch(s.Namespaces, namespace); n == nil && there { // nothing runs that was not refused
 			n = &report.Report{}
-			byNamespace[d.Namespace] = n
+			byNamespace[namespace] = n
 		}
 		if n != nil {
-			n.Add(d.Result())
+			n.Add(refused.Results()...)
 		}
 	}
 	for _, p := range s.Images {

@@ -94,19 +94,47 @@ func NotNeeded(verdicts ...Verdict) []*policies.CompiledException {
 	return slices.DeleteFunc(all, func(e *policies.CompiledException) bool { return used[e] })
 }
 
-// Excepting are the exceptions that select a workload of a namespace; some may have
-// ended.
+// Excepting are the exceptions that select a workload of a namespace and something in
+// it; some may have ended.
 func Excepting(set *policies.Set, namespace string, w *pod.Workload) []*policies.CompiledException {
 	return excepting(set, namespace, w)
 }
 
-// excepting are the exceptions that select a workload.
+// excepting are the exceptions that select a workload. One for some containers or
+// images alone selects those that have one of them: of any other workload it can
+// exempt nothing, whatever is wrong there, and nobody is to read that it covers it.
 func excepting(set *policies.Set, namespace string, w *pod.Workload) []*policies.CompiledException {
 	t := policies.ExceptionTarget{Kind: w.Kind.Name, Name: w.Metadata.Name, GenerateName: w.Metadata.GenerateName}
 	if w.Template != nil {
 		t.PodLabels = w.Template.Labels
 	}
-	return set.Excepting(nil, namespace, t)
+	var all []part
+	return slices.DeleteFunc(set.Excepting(nil, namespace, t), func(e *policies.CompiledException) bool {
+		if !e.Narrow() {
+			return false
+		}
+		if all == nil {
+			all = parts(w)
+		}
+		return !slices.ContainsFunc(all, func(p part) bool { return e.CoversContainer(p.container, p.image) })
+	})
+}
+
+// part is a container of a workload with the name of its image, or an image that no
+// container runs.
+type part struct{ container, image string }
+
+func parts(w *pod.Workload) []part {
+	all := []part{}
+	for c := range w.Containers() {
+		all = append(all, part{c.Name, imageName(c.Image)})
+	}
+	for i := range w.Images() {
+		if i.Container == nil { // an image volume
+			all = append(all, part{"", imageName(*i.Reference)})
+		}
+	}
+	return all
 }
 
 // inForce reports whether an exception counts for a policy, and until when.

@@ -102,7 +102,19 @@ func TestExceptions(t *testing.T) {
 		},
 		{
 			name: "container and image of different containers", object: twoThings, exceptions: []string{"e match: {namespaces: [web], containers: [side], images: ['quay.io/a/*']}"},
-			want: []string{"Enforce " + ports, "Enforce " + privileged, "e is not needed"},
+			want: []string{"Enforce " + ports, "Enforce " + privileged},
+		},
+		{
+			name: "an image that the workload does not have", object: twoThings, exceptions: []string{"e match: {namespaces: [web], images: ['quay.io/b/*']}"},
+			want: []string{"Enforce " + ports, "Enforce " + privileged},
+		},
+		{
+			name: "a container that the workload does not have", object: goodPod, exceptions: []string{"e match: {namespaces: [web], containers: [other]}"},
+		},
+		{
+			name: "an image with nothing wrong", object: twoThings,
+			exceptions: []string{"e rules: [{rule: validate.podSecurity, checks: [hostPorts]}], match: {namespaces: [web], images: ['quay.io/a/*']}"},
+			want:       []string{"Enforce " + ports, "Enforce " + privileged, "e is not needed"},
 		},
 		{
 			// T28: together these name the check, the container and the image of the
@@ -368,6 +380,7 @@ func BenchmarkExceptions(b *testing.B) {
 		{"other namespaces", "{namespaces: [team-%d]}"},
 		{"other names", "{namespaces: [web], names: [other-%d]}"},
 		{"globs", "{namespaces: ['team-%d-*']}"},
+		{"other images", "{namespaces: [web], images: ['registry.example.com/other-%d']}"},
 	} {
 		var specs []string
 		for i := range 200 {

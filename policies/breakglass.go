@@ -47,12 +47,11 @@ func (b *builder) breakGlass(path *field.Path, settings *BreakGlass) *CompiledBr
 			switch {
 			case slices.Contains(settings.Groups[:i], group):
 				b.refuse(groups.Index(i), "%s is listed twice", quote(group))
+			case slices.Contains(anybody, group):
+				b.refuse(groups.Index(i), "%s names a group that anybody is in; name one of people who are on call", quote(group))
 			case group == "" || len(group) > 253 || strings.ContainsAny(group, "* \t\n\r\f\v"):
 				b.refuse(groups.Index(i), "%s is not the name of a group; write it as the API server knows it", quote(group))
 			}
-		}
-		if slices.ContainsFunc(settings.Groups, func(g string) bool { return slices.Contains(anybody, g) }) {
-			b.refuse(groups, "names a group that anybody is in; name one of people who are on call")
 		}
 	}
 	if settings.MaxDuration == nil {
@@ -60,11 +59,11 @@ func (b *builder) breakGlass(path *field.Path, settings *BreakGlass) *CompiledBr
 	}
 	switch longest := settings.MaxDuration.Duration; {
 	case longest <= 0:
-		b.refuse(path.Child("maxDuration"), "lets nobody pass; leave spec.breakGlass out instead")
+		b.refuse(path.Child("maxDuration"), "%s lets nobody pass; leave spec.breakGlass out instead", quote(durationText(longest)))
 	case longest%time.Second != 0:
-		b.refuse(path.Child("maxDuration"), "has parts of a second; write whole seconds")
+		b.refuse(path.Child("maxDuration"), "%s has parts of a second; write whole seconds", quote(durationText(longest)))
 	case longest > longestBreakGlass:
-		b.refuse(path.Child("maxDuration"), "is longer than 24h; make an exception for what lasts")
+		b.refuse(path.Child("maxDuration"), "%s is longer than 24h; make an exception for what lasts", quote(durationText(longest)))
 	default:
 		c.MaxDuration = longest
 	}

@@ -13,13 +13,15 @@ import (
 
 func breakGlassCases() []validationCase {
 	spec := func(glass string) string { return "{mutate: {digests: {}}, breakGlass: " + glass + "}" }
-	const anybodys = "spec.breakGlass.groups: names a group that anybody is in; name one of people who are on call"
+	anybodys := func(index int, group string) []string {
+		return []string{fmt.Sprintf("spec.breakGlass.groups[%d]: %q names a group that anybody is in; name one of people who are on call", index, group)}
+	}
 	return []validationCase{
 		{name: "break-glass", spec: spec(`{groups: [oncall, "system:masters", "https://idp.example.com/g#1"], maxDuration: 24h}`)},
 		{name: "break-glass by default", spec: spec(`{groups: [oncall]}`)},
 		{name: "break-glass for nobody", spec: spec(`{groups: []}`), want: []string{"spec.breakGlass.groups: is empty; name the groups whose members may pass"}},
-		{name: "break-glass for everybody", spec: spec(`{groups: [oncall, "system:authenticated"]}`), want: []string{anybodys}},
-		{name: "break-glass for every account", spec: spec(`{groups: ["system:serviceaccounts"]}`), want: []string{anybodys}},
+		{name: "break-glass for everybody", spec: spec(`{groups: [oncall, "system:authenticated"]}`), want: anybodys(1, "system:authenticated")},
+		{name: "break-glass for every account", spec: spec(`{groups: ["system:serviceaccounts"]}`), want: anybodys(0, "system:serviceaccounts")},
 		{
 			name: "break-glass by pattern and twice", spec: spec(`{groups: ["on-*", "", oncall, oncall]}`),
 			want: []string{
@@ -28,14 +30,14 @@ func breakGlassCases() []validationCase {
 				`spec.breakGlass.groups[3]: "oncall" is listed twice`,
 			},
 		},
-		{name: "break-glass for ever", spec: spec(`{groups: [oncall], maxDuration: 720h}`), want: []string{"spec.breakGlass.maxDuration: is longer than 24h; make an exception for what lasts"}},
-		{name: "break-glass just too long", spec: spec(`{groups: [oncall], maxDuration: 24h0m1s}`), want: []string{"spec.breakGlass.maxDuration: is longer than 24h; make an exception for what lasts"}},
-		{name: "break-glass never", spec: spec(`{groups: [oncall], maxDuration: 0s}`), want: []string{"spec.breakGlass.maxDuration: lets nobody pass; leave spec.breakGlass out instead"}},
+		{name: "break-glass for ever", spec: spec(`{groups: [oncall], maxDuration: 720h}`), want: []string{`spec.breakGlass.maxDuration: "720h" is longer than 24h; make an exception for what lasts`}},
+		{name: "break-glass just too long", spec: spec(`{groups: [oncall], maxDuration: 24h0m1s}`), want: []string{`spec.breakGlass.maxDuration: "24h0m1s" is longer than 24h; make an exception for what lasts`}},
+		{name: "break-glass never", spec: spec(`{groups: [oncall], maxDuration: 0s}`), want: []string{`spec.breakGlass.maxDuration: "0s" lets nobody pass; leave spec.breakGlass out instead`}},
 		{
 			name: "all that is wrong with break-glass", spec: spec(`{groups: ["a b"], maxDuration: 1500ms}`),
 			want: []string{
 				`spec.breakGlass.groups[0]: "a b" is not the name of a group; write it as the API server knows it`,
-				"spec.breakGlass.maxDuration: has parts of a second; write whole seconds",
+				`spec.breakGlass.maxDuration: "1.5s" has parts of a second; write whole seconds`,
 			},
 		},
 	}

@@ -39,7 +39,7 @@ func (b *builder) ruleMode(path *field.Path, mode *Mode) *Mode {
 func (b *builder) metadata(meta *metav1.ObjectMeta) {
 	b.name(meta)
 	if meta.Namespace != "" {
-		b.refuse(field.NewPath("metadata", "namespace"), "a PodPolicy is cluster-scoped; leave the namespace out and use spec.match.namespaces")
+		b.refuse(field.NewPath("metadata", "namespace"), "%s is a namespace, and a PodPolicy is cluster-scoped; leave it out and use spec.match.namespaces", quote(meta.Namespace))
 	}
 }
 
@@ -51,6 +51,9 @@ func (b *builder) name(meta *metav1.ObjectMeta) {
 		b.refuse(path, "%s is not a name: %s", quote(meta.Name), strings.Join(faults, "; "))
 	}
 }
+
+// nameForm says what the names of most objects are (RFC 1123).
+const nameForm = "use up to 253 lower-case letters, digits, - and . (neither first nor last)"
 
 // globs leaves out what is no glob: there is a problem for it.
 func (b *builder) globs(path *field.Path, patterns []string) []Glob {

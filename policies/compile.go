@@ -65,7 +65,7 @@ func Compile(list []*PodPolicy) (*Set, error) {
 		Default(p)
 		c, found := compile(p)
 		if names[p.Name] {
-			found = append(found, Problem{Field: "metadata.name", Message: "is the name of another policy too"})
+			found = append(found, Problem{Field: "metadata.name", Message: quote(p.Name) + " is the name of another policy too"})
 		}
 		names[p.Name] = true
 		for _, problem := range found {

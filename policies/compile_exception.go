@@ -74,7 +74,7 @@ func (b *builder) expiry(path *field.Path, e *PolicyException) {
 	case end.IsZero():
 		b.refuse(path, "is missing; every exception ends: write a time such as 2026-12-31T23:59:59Z")
 	case end.Nanosecond() != 0:
-		b.refuse(path, "has parts of a second; write whole seconds")
+		b.refuse(path, "%s has parts of a second; write whole seconds", end.UTC().Format(time.RFC3339Nano))
 	}
 }
 
@@ -94,7 +94,7 @@ func (b *builder) policyNames(path *field.Path, names []string) {
 		case strings.Contains(name, "*"):
 			b.refuse(path.Index(i), "%s is no name; policies are named one by one", quote(name))
 		case len(validation.IsDNS1123Subdomain(name)) > 0:
-			b.refuse(path.Index(i), "%s is not the name of a policy", quote(name))
+			b.refuse(path.Index(i), "%s is not the name of a policy; "+nameForm, quote(name))
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (b *builder) exceptionMatch(c *CompiledException, path *field.Path, match *
 	has := func(kind WorkloadKind) bool { return slices.Contains(match.Kinds, kind) }
 	makesMore := !has(KindPod) || has(KindDeployment) && !has(KindReplicaSet) || has(KindCronJob) && !has(KindJob)
 	if len(match.Kinds) > 0 && len(match.Names) == 0 && makesMore {
-		b.refuse(path.Child("kinds"), "does not cover what the workloads make; add Pod, ReplicaSet for Deployment and Job for CronJob, or name the workloads in names")
+		b.refuse(path.Child("kinds"), "listing %s does not cover what the workloads make; add Pod, ReplicaSet for Deployment and Job for CronJob, or name the workloads in names", quoteAll(match.Kinds))
 	}
 }
 
@@ -131,7 +131,7 @@ func (b *builder) workloadNames(path *field.Path, names []string) []string {
 		case strings.Contains(name, "*"):
 			b.refuse(path.Index(i), "%s is no name; workloads are named one by one, and the Pods that they make are covered with them", quote(name))
 		case len(validation.IsDNS1123Subdomain(name)) > 0:
-			b.refuse(path.Index(i), "%s is not the name of a workload", quote(name))
+			b.refuse(path.Index(i), "%s is not the name of a workload; "+nameForm, quote(name))
 		}
 	}
 	return names
@@ -163,7 +163,7 @@ func (b *builder) exceptionRules(c *CompiledException, path *field.Path, rules [
 func (b *builder) exceptedMutator(c *CompiledException, path *field.Path, r ExceptionRule) {
 	c.mutators = append(c.mutators, r.Rule.key())
 	if len(r.Checks) > 0 {
-		b.refuse(path.Child("checks"), "belong to no repair; leave them out")
+		b.refuse(path.Child("checks"), "a repair has no checks such as %s; leave them out", quoteAll(r.Checks))
 	}
 	if c.Narrow() {
 		b.refuse(path.Child("rule"), "%s is a repair of a workload as a whole; leave match.containers and match.images out, or make two exceptions", quote(string(r.Rule)))
@@ -248,9 +248,9 @@ func (b *builder) exceptions(c *Compiled, path *field.Path, settings *ExceptionS
 	}
 	switch longest := settings.MaxDuration.Duration; {
 	case longest <= 0:
-		b.refuse(path.Child("maxDuration"), "lets no exception last; set allowed to false instead")
+		b.refuse(path.Child("maxDuration"), "%s lets no exception last; set allowed to false instead", quote(durationText(longest)))
 	case longest%time.Second != 0:
-		b.refuse(path.Child("maxDuration"), "has parts of a second; write whole seconds")
+		b.refuse(path.Child("maxDuration"), "%s has parts of a second; write whole seconds", quote(durationText(longest)))
 	default:
 		c.maxException = longest
 	}

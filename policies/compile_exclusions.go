@@ -40,7 +40,7 @@ func (b *builder) runtimeClasses(path *field.Path, names []string) []string {
 		case slices.Contains(names[:i], name):
 			b.refuse(path.Index(i), "%s is listed twice", quote(name))
 		case len(validation.IsDNS1123Subdomain(name)) > 0:
-			b.refuse(path.Index(i), "%s is not the name of a runtime class", quote(name))
+			b.refuse(path.Index(i), "%s is not the name of a runtime class; "+nameForm, quote(name))
 		}
 	}
 	return names

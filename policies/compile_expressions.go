@@ -122,7 +122,7 @@ func (b *builder) line(path *field.Path, text, otherwise string) string {
 	case len(text) > maxExpressionMessage:
 		b.refuse(path, "has %d bytes; %d is the limit", len(text), maxExpressionMessage)
 	case strings.ContainsAny(text, "\r\n"):
-		b.refuse(path, "has several lines; write one")
+		b.refuse(path, "%s has several lines; write one", quote(text))
 	}
 	return text
 }

@@ -71,7 +71,7 @@ func (b *builder) level(path *field.Path, ps *PodSecurity) *psapi.LevelVersion {
 	version, ok := b.version(path.Child("version"), ps.Version)
 	if ps.Level == "" {
 		if ok && !version.Latest() {
-			b.refuse(path.Child("version"), "belongs to level, and none is set; set a level, or leave version out")
+			b.refuse(path.Child("version"), "%s belongs to level, and none is set; set a level, or leave version out", quote(ps.Version))
 		}
 		return nil
 	}

@@ -47,7 +47,7 @@ func podSecurityCases() []validationCase {
 		},
 		{
 			name: "version without level", spec: podSecuritySpec(`{version: v1.30}`),
-			want: []string{`spec.validate.podSecurity.version: belongs to level, and none is set; set a level, or leave version out`},
+			want: []string{`spec.validate.podSecurity.version: "v1.30" belongs to level, and none is set; set a level, or leave version out`},
 		},
 	}
 }

@@ -45,7 +45,7 @@ func (b *builder) probe(path *field.Path, kind ProbeKind, t *ProbeTemplate) *cor
 	b.atMostOf(path.Child("successThreshold"), t.SuccessThreshold, mostProbeSuccesses)
 	b.atMostOf(path.Child("failureThreshold"), t.FailureThreshold, mostProbeFailures)
 	if kind != Readiness && t.SuccessThreshold > 1 {
-		b.refuse(path, "a %s probe succeeds at once; leave successThreshold out", kind)
+		b.refuse(path.Child("successThreshold"), "%d is more than 1, and a %s probe succeeds at once; leave it out", t.SuccessThreshold, kind)
 	}
 	timeout, period := cmp.Or(t.TimeoutSeconds, DefaultProbeTimeout), cmp.Or(t.PeriodSeconds, DefaultProbePeriod)
 	if timeout > period {
@@ -103,7 +103,7 @@ func (b *builder) probeCommand(path *field.Path, command []string) {
 	}
 	for i, word := range command {
 		if len(word) > longestProbeWord {
-			b.refuse(path.Index(i), "is longer than %d bytes; put a script into the image", longestProbeWord)
+			b.refuse(path.Index(i), "%s is longer than %d bytes; put a script into the image", quote(word), longestProbeWord)
 		}
 	}
 }

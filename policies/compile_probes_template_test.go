@@ -85,7 +85,7 @@ func probeTemplateCases() []validationCase {
 		{
 			name: "probe, long command", spec: spec(`readiness: {exec: {command: [a, ` + strings.Repeat("b", 4097) + `]}}, startup: {exec: {command: [a` + strings.Repeat(", b", 64) + `]}}`),
 			want: []string{
-				at + `.readiness.exec.command[1]: is longer than 4096 bytes; put a script into the image`,
+				at + `.readiness.exec.command[1]: "` + strings.Repeat("b", 80) + `..." is longer than 4096 bytes; put a script into the image`,
 				at + `.startup.exec.command: has 65 entries; 64 is the limit`,
 			},
 		},
@@ -100,8 +100,8 @@ func probeTemplateCases() []validationCase {
 		{
 			name: "probe, restarts need one success", spec: spec(`liveness: {tcpSocket: {port: 1}, successThreshold: 2}, startup: {tcpSocket: {port: 1}, successThreshold: 2}`),
 			want: []string{
-				at + `.liveness: a liveness probe succeeds at once; leave successThreshold out`,
-				at + `.startup: a startup probe succeeds at once; leave successThreshold out`,
+				at + `.liveness.successThreshold: 2 is more than 1, and a liveness probe succeeds at once; leave it out`,
+				at + `.startup.successThreshold: 2 is more than 1, and a startup probe succeeds at once; leave it out`,
 			},
 		},
 	}

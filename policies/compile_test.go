@@ -110,7 +110,7 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	want := `PodPolicy "bad": spec.mode: "Off" is not a mode; use Enforce, Warn or Audit` + "\n" +
 		`PodPolicy "bad": spec.match.namespaces[0]: "A" ` + globAdvice + "\n" +
-		`PodPolicy "twin": metadata.name: is the name of another policy too`
+		`PodPolicy "twin": metadata.name: "twin" is the name of another policy too`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}

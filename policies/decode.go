@@ -83,7 +83,7 @@ func decodeAs(d *document, root *yaml.Node, object metav1.Object) metav1.Object 
 	}
 	strict, err := kjson.UnmarshalStrict(data, object)
 	if err := errors.Join(append(strict, err)...); err != nil {
-		// What the walk cannot see: a number out of range.
+		// The walk has looked at everything that there is; this is for what it may miss.
 		d.refuse("", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil
 	}
@@ -246,8 +246,12 @@ func (d *document) pairs(n *yaml.Node, path string, visit func(key, value *yaml.
 		if d.values++; d.values > maxValues {
 			return // unknown fields count too
 		}
-		if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" {
-			d.refuseLine(d.line(key), path, "has a key that is not plain text (merge keys are not supported); write the fields out")
+		if key.ShortTag() == "!!merge" {
+			d.refuseLine(d.line(key), path, `has the merge key "<<", which is not supported; write the fields out`)
+			continue
+		}
+		if key.Kind != yaml.ScalarNode {
+			d.refuseLine(d.line(key), path, fmt.Sprintf("has %s as a key; write a name in its place", describe(key)))
 			continue
 		}
 		at := join(path, key.Value)

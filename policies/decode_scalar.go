@@ -23,11 +23,13 @@ func (d *document) scalar(n *yaml.Node, t reflect.Type, path string) any {
 		if n.Decode(&flag) == nil {
 			return flag // True and TRUE are booleans too
 		}
-	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 && tag == "!!int":
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64 && tag == "!!int":
 		var number int64
-		if n.Decode(&number) == nil {
+		if n.Decode(&number) == nil && !reflect.Zero(t).OverflowInt(number) {
 			return number
 		}
+		d.refuse(path, fmt.Sprintf("is %s, which is out of range; want a whole number of at most %d", describe(n), uint64(1)<<(t.Bits()-1)-1))
+		return nil
 	}
 	d.wrongType(n, t, path)
 	return nil
@@ -55,7 +57,7 @@ func (d *document) moment(n *yaml.Node, t reflect.Type, path string) any {
 
 // wrongType says what is there, what is wanted, and the way from one to the other where it is short.
 func (d *document) wrongType(n *yaml.Node, t reflect.Type, path string) {
-	want, hint := "a number", ""
+	want, hint := "a whole number", ""
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:
 		want = "an object"

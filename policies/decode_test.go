@@ -65,11 +65,11 @@ func fieldCases() []loadCase {
 		},
 		{
 			"merge key", head("a") + "spec:\n  <<: {mode: Warn}\n  mutate: {digests: {}}\n",
-			`p.yaml: document 1, line 5: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
+			`p.yaml: document 1, line 5: spec: has the merge key "<<", which is not supported; write the fields out`,
 		},
 		{
 			"key that is a list", head("a") + "spec: {[a]: b, mutate: {digests: {}}}\n",
-			`p.yaml: document 1, line 4: spec: has a key that is not plain text (merge keys are not supported); write the fields out`,
+			`p.yaml: document 1, line 4: spec: has a list as a key; write a name in its place`,
 		},
 		{"line break in a key", head("a") + "spec: {\"a\\nb\": c, mutate: {digests: {}}}\n", `p.yaml: document 1, line 4: spec[a\nb]: unknown field; the fields here are breakGlass, exceptions, existingViolations, match, mode, modeOverrides, mutate, onRegistryError, validate`},
 	}
@@ -104,7 +104,13 @@ func typeCases() []loadCase {
 		},
 		{
 			"text for a number", "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata:\n  name: a\n  generation: two\nspec: {mutate: {digests: {}}}\n",
-			`p.yaml: document 1, line 5: metadata.generation: is the string "two", want a number`,
+			`p.yaml: document 1, line 5: metadata.generation: is the string "two", want a whole number`,
+		},
+		{
+			"numbers that do not fit", head("a") + "spec:\n  mutate:\n    probes:\n      catalog:\n      - images: [a]\n        readiness:\n          tcpSocket: {port: 80}\n          timeoutSeconds: 99999999999\n          periodSeconds: 1.5\n          failureThreshold: 99999999999999999999\n",
+			`p.yaml: document 1, line 11: spec.mutate.probes.catalog[0].readiness.timeoutSeconds: is the number 99999999999, which is out of range; want a whole number of at most 2147483647` + "\n" +
+				`p.yaml: document 1, line 12: spec.mutate.probes.catalog[0].readiness.periodSeconds: is the number 1.5, want a whole number` + "\n" +
+				`p.yaml: document 1, line 13: spec.mutate.probes.catalog[0].readiness.failureThreshold: is the number 99999999999999999999, want a whole number`,
 		},
 		{
 			"bad time", "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: a, creationTimestamp: today}\nspec: {mutate: {digests: {}}}\n",

@@ -163,7 +163,7 @@ func (s *Set) WithExceptions(list []*PolicyException) (*Set, error) {
 	for i, original := range sorted {
 		e, found := compileException(original.DeepCopy(), s.policies)
 		if i > 0 && sorted[i-1].Namespace == original.Namespace && sorted[i-1].Name == original.Name {
-			found = append(found, Problem{Field: "metadata.name", Message: "is the name of another exception too"})
+			found = append(found, Problem{Field: "metadata.name", Message: quote(e.Name) + " is the name of another exception too"})
 		}
 		for _, problem := range found {
 			problem.Source = ExceptionKind + " " + quote(e.String())

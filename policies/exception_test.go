@@ -56,14 +56,14 @@ func exceptionCases() []validationCase {
 			},
 		},
 		{name: "no end", spec: exceptionSpec("expiresAt: "), want: []string{"spec.expiresAt: is missing; every exception ends: write a time such as 2026-12-31T23:59:59Z"}},
-		{name: "parts of a second", spec: exceptionSpec(`expiresAt: "2026-12-01T00:00:00.5Z"`), want: []string{"spec.expiresAt: has parts of a second; write whole seconds"}},
+		{name: "parts of a second", spec: exceptionSpec(`expiresAt: "2026-12-01T00:00:00.5Z"`), want: []string{"spec.expiresAt: 2026-12-01T00:00:00.5Z has parts of a second; write whole seconds"}},
 		{name: "no policy", spec: exceptionSpec("policies: []"), want: []string{"spec.policies: is empty; name the policies"}},
 		{
 			name: "policies by glob and label", spec: exceptionSpec(`policies: ["prod*", Namespace/web, Prod, p, p]`),
 			want: []string{
 				`spec.policies[0]: "prod*" is no name; policies are named one by one`,
 				`spec.policies[1]: "Namespace/web" stands for the Pod Security labels of a namespace, and they know no exceptions; lower the label`,
-				`spec.policies[2]: "Prod" is not the name of a policy`, `spec.policies[4]: "p" is listed twice`,
+				`spec.policies[2]: "Prod" is not the name of a policy; use up to 253 lower-case letters, digits, - and . (neither first nor last)`, `spec.policies[4]: "p" is listed twice`,
 			},
 		},
 		{name: "no rule", spec: exceptionSpec("rules: []"), want: []string{"spec.rules: is empty; name the rules that do not count"}},
@@ -83,7 +83,7 @@ func exceptionCases() []validationCase {
 				`spec.rules[1].checks[0]: "x" is not a check of validate.digests; use required or forbiddenTag`,
 			},
 		},
-		{name: "checks of a repair", spec: exceptionSpec("rules: [{rule: mutate.digests, checks: [x]}]"), want: []string{`spec.rules[0].checks: belong to no repair; leave them out`}},
+		{name: "checks of a repair", spec: exceptionSpec("rules: [{rule: mutate.digests, checks: [x]}]"), want: []string{`spec.rules[0].checks: a repair has no checks such as "x"; leave them out`}},
 		{
 			name: "repair of a container", spec: exceptionSpec("rules: [{rule: mutate.digests}]", "match: {namespaces: [a], containers: [b]}"),
 			want: []string{`spec.rules[0].rule: "mutate.digests" is a repair of a workload as a whole; leave match.containers and match.images out, or make two exceptions`},
@@ -98,12 +98,12 @@ func exceptionCases() []validationCase {
 			name: "names", spec: exceptionSpec(`match: {namespaces: [a], names: ["web-*", A, b, b]}`),
 			want: []string{
 				`spec.match.names[0]: "web-*" is no name; workloads are named one by one, and the Pods that they make are covered with them`,
-				`spec.match.names[1]: "A" is not the name of a workload`, `spec.match.names[3]: "b" is listed twice`,
+				`spec.match.names[1]: "A" is not the name of a workload; use up to 253 lower-case letters, digits, - and . (neither first nor last)`, `spec.match.names[3]: "b" is listed twice`,
 			},
 		},
 		{
 			name: "kinds that make others", spec: exceptionSpec("match: {namespaces: [a], kinds: [Deployment, Pod]}"),
-			want: []string{"spec.match.kinds: does not cover what the workloads make; add Pod, ReplicaSet for Deployment and Job for CronJob, or name the workloads in names"},
+			want: []string{`spec.match.kinds: listing "Deployment", "Pod" does not cover what the workloads make; add Pod, ReplicaSet for Deployment and Job for CronJob, or name the workloads in names`},
 		},
 		{name: "kinds with what they make", spec: exceptionSpec("match: {namespaces: [a], kinds: [Deployment, ReplicaSet, Pod]}")},
 		{name: "selector", spec: exceptionSpec("match: {namespaces: [a], podSelector: {matchLabels: {a: 'b c'}}}"), inGoOnly: labelSyntax, want: []string{"selector"}},
@@ -334,7 +334,7 @@ func TestExceptionNamespaces(t *testing.T) {
 			t.Errorf("%s: got %d exceptions, want %d", namespace, got, want)
 		}
 	}
-	if _, err := set.WithExceptions([]*PolicyException{e, e}); err == nil || !strings.Contains(err.Error(), `PolicyException "portcullis-system/e": metadata.name: is the name of another exception too`) {
+	if _, err := set.WithExceptions([]*PolicyException{e, e}); err == nil || !strings.Contains(err.Error(), `PolicyException "portcullis-system/e": metadata.name: "e" is the name of another exception too`) {
 		t.Errorf("got %v, want a name that is taken", err)
 	}
 }

@@ -91,7 +91,7 @@ func (t ExceptionTerms) checkRules(b *builder, rules []ExceptionRule, named []*C
 			continue
 		}
 		if !slices.ContainsFunc(named, func(c *Compiled) bool { return c.has(r.Rule) }) {
-			b.refuse(path.Index(i).Child("rule"), "%s is a rule of none of the policies named", quote(string(r.Rule)))
+			b.refuse(path.Index(i).Child("rule"), "%s is a rule of none of the policies named; %s", quote(string(r.Rule)), adviseRules(named))
 			continue
 		}
 		if r.Rule != "validate.podSecurity" {
@@ -103,6 +103,20 @@ func (t ExceptionTerms) checkRules(b *builder, rules []ExceptionRule, named []*C
 			}
 		}
 	}
+}
+
+// adviseRules tells which rules policies have that an exception can name.
+func adviseRules(named []*Compiled) string {
+	var rules []RuleName
+	for _, rule := range RuleNames() {
+		if slices.ContainsFunc(named, func(c *Compiled) bool { return c.has(rule) }) {
+			rules = append(rules, rule)
+		}
+	}
+	if len(rules) == 0 {
+		return "they have none that an exception could name"
+	}
+	return "use " + either(rules)
 }
 
 // whyNoneEvaluates is empty for a check that one of the policies evaluates, and for one that does not exist.

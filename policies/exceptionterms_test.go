@@ -83,7 +83,7 @@ func TestExceptionTerms(t *testing.T) {
 			at + `8: spec.policies[0]: "prodution" is not a policy in force; did you mean production?`,
 			at + `9: spec.policies[1]: "closed" allows no exceptions (spec.exceptions.allowed is false)`,
 			at + `10: spec.policies[2]: "nowhere" is not a policy in force; there are production, closed, short`,
-			at + `13: spec.rules[0].rule: "validate.digests" is a rule of none of the policies named`,
+			at + `13: spec.rules[0].rule: "validate.digests" is a rule of none of the policies named; use validate.podSecurity or validate.rootUser`,
 			at + `16: spec.rules[1].checks[0]: "runAsNonRoot" is not evaluated: it belongs to level restricted, and the level here is baseline`,
 		}},
 		{name: "expired on arrival", text: exceptionHead("e") + "spec: " + exceptionSpec("policies: [production]", "expiresAt: 2026-11-21T12:00:00Z"), want: []string{

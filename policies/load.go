@@ -225,8 +225,7 @@ type part struct {
 func splitDocuments(data []byte) []part {
 	text := string(data)
 	if json.Valid(data) {
-		// YAML takes JSON but for tabs; in valid JSON they are always white space.
-		return []part{{text: strings.ReplaceAll(text, "\t", " ")}}
+		return []part{{text: yamlOfJSON(text)}}
 	}
 	var parts []part
 	var current strings.Builder

@@ -88,6 +88,15 @@ func quote(value string) string {
 	return strconv.Quote(value)
 }
 
+// quoteAll quotes values and joins them with commas.
+func quoteAll[T ~string](values []T) string {
+	text := make([]string, len(values))
+	for i, value := range values {
+		text[i] = quote(string(value))
+	}
+	return strings.Join(text, ", ")
+}
+
 // either joins values as "a, b or c".
 func either[T ~string](values []T) string {
 	text := make([]string, len(values))

@@ -64,7 +64,7 @@ func matchCases() []validationCase {
 		{
 			name: "runtime class by pattern", spec: `{match: {excludeRuntimeClasses: ["g*", Kata]}, mutate: {digests: {}}}`,
 			want: []string{
-				`spec.match.excludeRuntimeClasses[0]: "g*" is not the name of a runtime class`, `spec.match.excludeRuntimeClasses[1]: "Kata" is not the name of a runtime class`,
+				`spec.match.excludeRuntimeClasses[0]: "g*" is not the name of a runtime class; use up to 253 lower-case letters, digits, - and . (neither first nor last)`, `spec.match.excludeRuntimeClasses[1]: "Kata" is not the name of a runtime class; use up to 253 lower-case letters, digits, - and . (neither first nor last)`,
 			},
 		},
 		{
@@ -166,7 +166,7 @@ func expressionCases() []validationCase {
 				`spec.validate.expressions[0].variables[0].expression: 1:3: Syntax error: mismatched input '<EOF>' expecting {']', ','}`,
 				`spec.validate.expressions[0].expression: 1:9: undefined field 'containerz'`,
 				`spec.validate.expressions[0].messageExpression: 1:1: is of type int; it must be of type string`,
-				`spec.validate.expressions[1].message: has several lines; write one`,
+				`spec.validate.expressions[1].message: "one\ntwo" has several lines; write one`,
 				`spec.validate.expressions[1].expression: 1:1: there is no params: a policy carries its own values; write the value itself, or a variable`,
 				`spec.validate.expressions[2].expression: 1:1: is of type string; it must be of type bool`,
 			},
@@ -200,6 +200,14 @@ func modeCases() []validationCase {
 		{
 			name: "override that is never used", spec: `{modeOverrides: [{namespaces: ["legacy-*"], mode: Warn}, {namespaces: [other, legacy-1], mode: Audit}], mutate: {digests: {}}}`, inGoOnly: parsesGlobs,
 			want: []string{`spec.modeOverrides[1].namespaces[1]: "legacy-1" never counts: "legacy-*" in an entry before it is used first`},
+		},
+		{
+			name: "exceptions for no time", spec: `{mutate: {digests: {}}, exceptions: {maxDuration: 0h0m}}`,
+			want: []string{`spec.exceptions.maxDuration: "0s" lets no exception last; set allowed to false instead`},
+		},
+		{
+			name: "exceptions for parts of a second", spec: `{mutate: {digests: {}}, exceptions: {maxDuration: 1500ms}}`,
+			want: []string{`spec.exceptions.maxDuration: "1.5s" has parts of a second; write whole seconds`},
 		},
 		{
 			name: "too many overrides", spec: `{modeOverrides: [` + strings.Join(overrides(65), ", ") + `], mutate: {digests: {}}}`,
@@ -301,7 +309,7 @@ func TestEverySectionIsARule(t *testing.T) {
 func TestValidateMetadata(t *testing.T) {
 	tests := map[string][]string{
 		`{}`:                        {`metadata.name: is missing; findings are reported under it`},
-		`{name: p, namespace: q}`:   {`metadata.namespace: a PodPolicy is cluster-scoped; leave the namespace out and use spec.match.namespaces`},
+		`{name: p, namespace: q}`:   {`metadata.namespace: "q" is a namespace, and a PodPolicy is cluster-scoped; leave it out and use spec.match.namespaces`},
 		`{name: p, labels: {a: b}}`: nil,
 		`{name: P_1}`: {`metadata.name: "P_1" is not a name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', ` +
 			`and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`},

@@ -13,7 +13,7 @@ var auditSections string
 type auditContent struct {
 	Namespaces []pageNamespace
 	Changes    []pageChange
-	// Denied are refused requests, MoreDenied says how many there are beside those.
+	// Denied are refused objects, MoreDenied says how many there are beside those.
 	Denied     []pageDenied
 	MoreDenied string
 	Images     []pageImage
@@ -31,8 +31,8 @@ type (
 		Fields, Workloads  int
 	}
 	pageDenied struct {
-		Namespace, Object, Rule, Policy, User, Last string
-		Count                                       int
+		Namespace, Object, User, Last string
+		Checks                        []string
 	}
 	pageImage struct {
 		Namespace, Image, State, Users string
@@ -82,19 +82,17 @@ func writeAuditHTML(w io.Writer, a *Audit, o Options) error {
 	return writePage(w, p)
 }
 
-// maxPageDenied bounds the refused requests of a page.
+// maxPageDenied bounds the refused objects of a page.
 const maxPageDenied = 100
 
-// pageDenials are the refused requests of a page, those seen last first.
+// pageDenials are the refused objects of a page, those seen last first.
 func pageDenials(all []Denied) (rows []pageDenied, more string) {
-	for i, d := range all {
+	objects := RefusedObjects(all)
+	for i, r := range objects {
 		if i == maxPageDenied {
-			return rows, fmt.Sprintf("and %d more, which /audit.json has", len(all)-i)
+			return rows, fmt.Sprintf("and %d more, which /audit.json has", len(objects)-i)
 		}
-		rows = append(rows, pageDenied{
-			Namespace: plain(d.Namespace), Object: plain(d.Kind + " " + d.Name), Rule: plain(ruleID(Result{Rule: d.Rule, Check: d.Check})),
-			Policy: plain(d.Policy), User: plain(d.User), Last: plain(d.Last), Count: d.Count,
-		})
+		rows = append(rows, pageDenied{plain(r[0].Namespace), plain(r[0].Kind + " " + r[0].Name), plain(r[0].User), r.last(), r.checks()})
 	}
 	return rows, ""
 }

@@ -50,6 +50,7 @@ func sampleAudit() *Audit {
 	})
 	a.Denied = []Denied{
 		{Namespace: "team-01", Kind: "ReplicaSet", Name: "web-<i>1</i>", User: "controller", Policy: "production", Rule: "podSecurity", Check: "privileged", Count: 12, First: "2026-11-20T08:00:00Z", Last: "2026-11-21T09:00:00Z"},
+		{Namespace: "team-01", Kind: "ReplicaSet", Name: "web-<i>1</i>", User: "controller", Policy: "production", Rule: "podSecurity", Check: "hostPorts", Count: 12, First: "2026-11-20T08:00:00Z", Last: "2026-11-21T09:00:00Z"},
 		{Namespace: "team-02", Kind: "Pod", Name: "debug", User: "user", Policy: "production", Rule: "rootUser", Check: "neverStarts", Count: 1, First: "2026-11-20T07:00:00Z", Last: "2026-11-20T07:00:00Z"},
 	}
 	a.Images = []PinnedImage{
@@ -113,7 +114,7 @@ func TestAuditPage(t *testing.T) {
 	}
 	for selector, want := range map[string]string{
 		"[aria-labelledby=images] tbody tr:first-child": "team-00registry.example.com/shop/web:1.4@sha256:" + strings.Repeat("a", 64) + "warn vanished from its registry: pods that have it cannot be pulled on a new nodeDeployment/web, and 2 more",
-		"[aria-labelledby=denied] tbody tr:first-child": "team-01ReplicaSet web-<i>1</i>12podSecurity/privilegedproductioncontroller2026-11-21T09:00:00Z",
+		"[aria-labelledby=denied] tbody tr:first-child": `team-01ReplicaSet web-<i>1</i>12 times by podSecurity/hostPorts, podSecurity/privileged of policy "production"controller2026-11-21T09:00:00Z`,
 		".away": "Admitted while the webhook was away, between 2026-11-21T01:00:00Z and 2026-11-21T01:10:00Z",
 	} {
 		if got := text(selector); got != want {

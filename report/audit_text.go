@@ -77,7 +77,7 @@ func (t textWriter) changes(all []Change) {
 	t.table("Changes", rows)
 }
 
-// maxTextDenied bounds the refused requests that the text names.
+// maxTextDenied bounds the refused objects that the text names.
 const maxTextDenied = 20
 
 // denied tells which requests were refused of late.
@@ -86,12 +86,13 @@ func (t textWriter) denied(all []Denied) {
 		return
 	}
 	t.line("%s", t.paint(ansiBold, "Refused requests"))
-	for i, d := range all {
+	objects := RefusedObjects(all)
+	for i, r := range objects {
 		if i == maxTextDenied {
-			t.line("  and %d more", len(all)-i)
+			t.line("  and %d more", len(objects)-i)
 			break
 		}
-		t.line("  %s: %s", plain(d.Namespace), d)
+		t.line("  %s: %s", plain(r[0].Namespace), r)
 	}
 	t.line("")
 }

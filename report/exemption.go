@@ -34,11 +34,14 @@ type ExceptionUse struct {
 	// do not have by the exception. None: it is not needed.
 	Needed int `json:"needed"`
 	// DaysLeft is how many days after that of an audit the day of ExpiresAt is, by
-	// UTC: 0 where it ends today, less where it has ended. Nil outside of audits.
+	// UTC: 0 where it ends or has ended today, less where it has before. Nil outside of
+	// audits.
 	DaysLeft *int `json:"daysLeft,omitempty"`
+	// Ended is set where it had ended at the time of an audit.
+	Ended bool `json:"ended,omitempty"`
 }
 
-// SetDaysLeft sets DaysLeft by the time of an audit.
+// SetDaysLeft sets DaysLeft and Ended by the time of an audit.
 func (u *ExceptionUse) SetDaysLeft(now time.Time) {
 	const day = 24 * time.Hour
 	ends, err := time.Parse(time.RFC3339, u.ExpiresAt)
@@ -46,11 +49,11 @@ func (u *ExceptionUse) SetDaysLeft(now time.Time) {
 		return
 	}
 	left := int(ends.UTC().Truncate(day).Sub(now.UTC().Truncate(day)) / day)
-	u.DaysLeft = &left
+	u.DaysLeft, u.Ended = &left, u.EndedBy(now)
 }
 
-// Ended reports whether the exception had ended by a time.
-func (u ExceptionUse) Ended(now time.Time) bool {
+// EndedBy reports whether the exception had ended by a time.
+func (u ExceptionUse) EndedBy(now time.Time) bool {
 	ends, err := time.Parse(time.RFC3339, u.ExpiresAt)
 	return err == nil && !now.Before(ends)
 }
@@ -63,10 +66,12 @@ func (u ExceptionUse) left() string {
 		return ", which is in " + plain(u.EndsIn)
 	case u.DaysLeft == nil:
 		return ""
-	case *u.DaysLeft < 0:
+	case u.Ended && *u.DaysLeft == 0:
+		return " (ended today)"
+	case u.Ended:
 		return fmt.Sprintf(" (ended %s ago)", plural(-*u.DaysLeft, "day"))
 	case *u.DaysLeft == 0:
-		return " (today)"
+		return " (ends today)"
 	}
 	return fmt.Sprintf(" (%s left)", plural(*u.DaysLeft, "day"))
 }
@@ -134,7 +139,7 @@ func (u ExceptionUse) Result(now time.Time) Result {
 	switch {
 	case u.ExpiresAt == "":
 		r.Check, r.Result, r.Fix = "ineffective", Warn, "remove it, or name policies that are in force and allow exceptions"
-	case u.Ended(now):
+	case u.Ended:
 		r.Check, r.Result, r.Fix = "ended", Warn, "remove it"
 	case u.Needed == 0:
 		r.Check, r.Result, r.Fix = "notNeeded", Warn, "remove it"

@@ -20,11 +20,9 @@ func exemptReport(reason string) *Report {
 		Message: `exempt (would fail) by portcullis-system/exporter of "team-a" until 2026-12-31T23:59:59Z: forbidden`, Exemption: &Exemption{exemption.Exception, exemption.Owner, reason, exemption.ExpiresAt},
 	}, Result{Source: "web.yaml", Document: 1, Kind: "Pod", Namespace: "web", Name: "x", Policy: "production", Rule: "digests", Mode: "Enforce", Result: Pass})
 	r.AddException(ExceptionUse{Exemption: exemption, Objects: 1, Needed: 1})
-	other := &Report{}
 	exemption.ExpiresAt = "2026-12-01T00:00:00Z" // for another policy
-	other.AddException(ExceptionUse{Exemption: exemption, EndsIn: "3 days", Objects: 2, Needed: 1})
-	other.AddException(ExceptionUse{Exemption: Exemption{Exception: "portcullis-system/alone", Owner: "team\x1b[31m", ExpiresAt: "2026-12-01T00:00:00Z"}, Objects: 1})
-	r.Merge(other)
+	r.AddException(ExceptionUse{Exemption: exemption, EndsIn: "3 days", Objects: 2, Needed: 1})
+	r.AddException(ExceptionUse{Exemption: Exemption{Exception: "portcullis-system/alone", Owner: "team\x1b[31m", ExpiresAt: "2026-12-01T00:00:00Z"}, Objects: 1})
 	return r
 }
 
@@ -62,7 +60,8 @@ func TestExceptionResults(t *testing.T) {
 	}{
 		{use("2026-12-31T00:00:00Z", 2, 1), "pass needed: sys/x of \"team\" until 2026-12-31T00:00:00Z (11 days left): needed by 1 of 2 objects that it covers"},
 		{use("2026-12-21T00:00:00Z", 1, 0), "warn notNeeded: sys/x of \"team\" until 2026-12-21T00:00:00Z (1 day left): not needed by the one object that it covers"},
-		{use("2026-12-20T23:59:59Z", 0, 0), "warn notNeeded: sys/x of \"team\" until 2026-12-20T23:59:59Z (today): covers nothing"},
+		{use("2026-12-20T23:59:59Z", 0, 0), "warn notNeeded: sys/x of \"team\" until 2026-12-20T23:59:59Z (ends today): covers nothing"},
+		{use("2026-12-20T23:00:00Z", 0, 0), "warn ended: sys/x of \"team\" until 2026-12-20T23:00:00Z (ended today): covers nothing"},
 		{use("2026-12-19T00:00:00Z", 0, 0), "warn ended: sys/x of \"team\" until 2026-12-19T00:00:00Z (ended 1 day ago): covers nothing"},
 		{use("", 0, 0), "warn ineffective: sys/x of \"team\": counts for no policy in force"},
 	} {
@@ -109,6 +108,39 @@ func TestHostileExemption(t *testing.T) {
 		}
 		if format == "sarif" && bytes.Contains(got, []byte("](http://evil")) {
 			t.Error("sarif: got a link of the reason")
+		}
+	}
+}
+
+// TestExceptionEndedToday requires that every format tells that an exception has
+// ended, on the day of its end too.
+func TestExceptionEndedToday(t *testing.T) {
+	end := sampleOptions.Time.Truncate(time.Second)
+	for _, test := range []struct {
+		now              time.Time
+		text, html, json string
+	}{
+		{end.Add(-time.Second), "(ends today)", "less than a day left", `"daysLeft":0`},
+		{end, "(ended today)", ">ended<", `"ended":true`},
+	} {
+		use := ExceptionUse{Exemption: Exemption{Exception: "sys/x", Owner: "team", Reason: "because", ExpiresAt: end.UTC().Format(time.RFC3339)}}
+		use.SetDaysLeft(test.now)
+		a := &Audit{Report: Report{Exceptions: []ExceptionUse{use}}}
+		for format, want := range map[Format]string{"text": test.text, "html": test.html, "json": test.json} {
+			var b bytes.Buffer
+			if err := WriteAudit(&b, format, a, Options{Time: test.now}); err != nil {
+				t.Fatal(err)
+			}
+			got := b.String()
+			if format == "json" {
+				got = strings.ReplaceAll(got, " ", "")
+			}
+			if !strings.Contains(got, want) {
+				t.Errorf("%s at %s: got no %q:\n%s", format, test.now, want, got)
+			}
+			if format == "json" && strings.Contains(got, "ended") != use.Ended {
+				t.Errorf("json at %s: got\n%s\nwant ended to be there: %v", test.now, got, use.Ended)
+			}
 		}
 	}
 }

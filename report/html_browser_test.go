@@ -328,7 +328,7 @@ func TestPageOf5000(t *testing.T) {
 // look at, and requires that nothing sticks out of a narrow window.
 func TestPageLooks(t *testing.T) {
 	r := sample()
-	r.Merge(many(40))
+	r.Add(many(40).Results...)
 	v := open(t, write(t, "html", r, sampleOptions))
 	looks := []struct {
 		name, scheme string

@@ -129,13 +129,13 @@ type Summary struct {
 }
 
 // Report is what a run found. Its zero value is empty and ready to use. It is
-// not safe for concurrent use: parallel workers keep one each and Merge them.
+// not safe for concurrent use.
 type Report struct {
 	Results []Result `json:"results"`
 	// Exceptions are those that cover something of what was judged. They are kept by
-	// AddException and Merge.
+	// AddException.
 	Exceptions []ExceptionUse `json:"exceptions,omitempty"`
-	// Summary is kept up to date by Add and Merge, apart from Objects, Files,
+	// Summary is kept up to date by Add, apart from Objects, Files,
 	// NotWorkloads and Unmatched, which are the caller's to count.
 	Summary Summary `json:"summary"`
 }
@@ -162,18 +162,6 @@ func (r *Report) Add(results ...Result) {
 		}
 		r.Results = append(r.Results, result)
 	}
-}
-
-// Merge adds the results and all counts of another report.
-func (r *Report) Merge(other *Report) {
-	r.Add(other.Results...)
-	for _, use := range other.Exceptions {
-		r.AddException(use)
-	}
-	r.Summary.Objects += other.Summary.Objects
-	r.Summary.Files += other.Summary.Files
-	r.Summary.NotWorkloads += other.Summary.NotWorkloads
-	r.Summary.Unmatched += other.Summary.Unmatched
 }
 
 // sorted are the results by source, document and object, and in the order of Add

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -30,8 +29,10 @@ func (f *alertFlags) register(flags *pflag.FlagSet) {
 // sink makes what takes events, nil where nobody does.
 func (f *alertFlags) sink(log *slog.Logger) (*cloudevents.Sink, error) {
 	if f.url == "" {
-		if f.ca != "" || f.authorization != "" {
-			return nil, errors.New("reading --cloudevents-ca-file and --cloudevents-authorization-file: they need --cloudevents-url")
+		for _, needs := range []struct{ flag, file string }{{"--cloudevents-ca-file", f.ca}, {"--cloudevents-authorization-file", f.authorization}} {
+			if needs.file != "" {
+				return nil, fmt.Errorf("reading %s %q: it is for --cloudevents-url, which is missing", needs.flag, needs.file)
+			}
 		}
 		return nil, nil
 	}

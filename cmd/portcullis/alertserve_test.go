@@ -21,7 +21,7 @@ func TestAlertFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"no address", []string{"--cloudevents-ca-file=ca.crt"}, "reading --cloudevents-ca-file and --cloudevents-authorization-file: they need --cloudevents-url"},
+		{"no address", []string{"--cloudevents-ca-file=ca.crt"}, `reading --cloudevents-ca-file "ca.crt": it is for --cloudevents-url, which is missing`},
 		{
 			"no address for a file",
 			[]string{"--cloudevents-url=https://sink.example", "--cloudevents-authorization-file=/none"},

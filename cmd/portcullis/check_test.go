@@ -109,7 +109,7 @@ func TestCheckExitCodes(t *testing.T) {
 		{name: "two sources of policies", args: "check --preset baseline --policy " + warn + " -", code: 2, stderr: "--policy and --preset are given: give one of them"},
 		{name: "missing policy", args: "check --policy none.yaml -", code: 2, stderr: "none.yaml: cannot be read: no such file or directory"},
 		{name: "values without a chart", args: "check --values x.yaml -", code: 2, stderr: `reading --values "x.yaml": they are for --helm, which is missing`},
-		{name: "registries offline", args: "check --registries x.yaml -", code: 2, stderr: "reading --registries: it is for --online, which is missing"},
+		{name: "registries offline", args: "check --registries x.yaml -", code: 2, stderr: `reading --registries "x.yaml": it is for --online, which is missing`},
 		{name: "baseline to write without a name", args: "check --write-baseline -", code: 2, stderr: "reading --write-baseline: name the file with --baseline"},
 		{name: "missing baseline", args: "check --baseline none.json -", code: 2, stderr: "make it with --write-baseline"},
 		{name: "labels not known", args: "check --policy " + selects + " -", stdin: badPod, stderr: `policy "p" selects namespaces by label, and the labels of "default" are not known`},

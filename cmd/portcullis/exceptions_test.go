@@ -210,3 +210,68 @@ func exemptDirectly(t *testing.T, j *judge, file caseFile) []engine.Finding {
 	_, checked := judgeDirectly(t, j, file)
 	return slices.DeleteFunc(checked, func(f engine.Finding) bool { return f.Exempt == nil })
 }
+
+// TestParityOfExceptionsForOtherImages has exceptions whose images or containers the
+// workload does not have beside one that it does not need: check, explain, webhook and
+// scan tell of that one alone.
+func TestParityOfExceptionsForOtherImages(t *testing.T) {
+	j := parityJudge(t, parityPolicies)
+	j.now = exceptionsNow
+	var all []*policies.PolicyException
+	for name, match := range map[string]policies.ExceptionMatch{
+		"images":     {Images: []string{"registry.example.com/other"}},
+		"containers": {Containers: []string{"other"}},
+		"both":       {Containers: []string{"app"}, Images: []string{"registry.example.com/side"}},
+		"idle":       {Images: []string{"registry.example.com/app"}},
+	} {
+		match.Namespaces = []string{"web"}
+		all = append(all, &policies.PolicyException{ObjectMeta: metav1.ObjectMeta{Namespace: "sys", Name: name}, Spec: policies.PolicyExceptionSpec{
+			Owner: "team-a", Reason: "because", Policies: []string{"pod-security"}, ExpiresAt: metav1.NewTime(exceptionsNow.Add(time.Hour)),
+			Rules: []policies.ExceptionRule{{Rule: "validate.podSecurity", Checks: []string{"hostPorts"}}}, Match: match,
+		}})
+	}
+	var err error
+	if j.policies, err = j.policies.WithExceptions(all); err != nil {
+		t.Fatal(err)
+	}
+	file := caseFile{path: filepath.Join(t.TempDir(), "pod.yaml"), namespace: "web", object: []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x","namespace":"web"},"spec":{"containers":[
+		{"name":"app","image":"registry.example.com/app:1"},{"name":"side","image":"registry.example.com/side:1"}]}}`)}
+	file.text = file.object
+	if err := os.WriteFile(file.path, file.text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"sys/idle"}
+	told := func(by string, uses []report.ExceptionUse) {
+		t.Helper()
+		var got []string
+		for _, u := range uses {
+			got = append(got, u.Exception)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", by, diff)
+		}
+	}
+	told("check", file.check(t, j).report.Exceptions)
+	audited, err := newClusterJudge(j, "1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told("scan", audited.Judge(t.Context(), file.review(t, j)).Exceptions)
+	if diff := cmp.Diff(want, audited.Excepting("web", file.workload(t))); diff != "" {
+		t.Errorf("what the scan goes by (-want +got):\n%s", diff)
+	}
+	var out bytes.Buffer
+	e := &explainer{judge: j, out: &out}
+	e.all(t.Context(), input.Open(t.Context(), input.Options{Paths: []string{file.path}}), io.Discard)
+	if got := strings.Count(out.String(), "    sys/"); got != 1 || !strings.Contains(out.String(), "    sys/idle of ") {
+		t.Errorf("explain: got %d exceptions, want sys/idle:\n%s", got, &out)
+	}
+	handler, err := webhook.Rehearsal{Policies: j.policies, Namespaces: j.namespaces, Images: j.images, Now: func() time.Time { return exceptionsNow }}.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, validation := reviews(t, handler, file)
+	if diff := cmp.Diff(want, annotated(validation, "exceptions-not-needed")); diff != "" {
+		t.Errorf("webhook (-want +got):\n%s", diff)
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,7 +66,7 @@ func (f *explainFlags) run(ctx context.Context, paths []string, s streams) error
 	e := &explainer{judge: j, out: out}
 	if f.review != "" {
 		if len(paths) > 0 || f.server {
-			return usageError{errors.New("reading --admission-review: it is replayed alone, without paths and --server")}
+			return usageError{fmt.Errorf("reading --admission-review %q: it is replayed alone, without paths and --server", f.review)}
 		}
 		if err := e.replay(ctx, f.review); err != nil {
 			return usageError{err}

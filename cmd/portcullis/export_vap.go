@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/policies"
@@ -134,15 +134,14 @@ func writeVAP(out, stderr io.Writer, p *policies.PodPolicy) error {
 func (f *exportVAPFlags) checkGuard() error {
 	for _, group := range f.trustedGroups {
 		if group == "" || slices.Contains([]string{"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}, group) {
-			return fmt.Errorf("reading --trusted-groups: %q is no group of people who are trusted", group)
+			return fmt.Errorf("reading --trusted-groups: %q is no group of people who are trusted; name groups that an admin puts people into", group)
 		}
 	}
-	for _, namespace := range append(slices.Clone(f.exceptionNamespaces), f.namespace) {
-		if len(validation.IsDNS1123Label(namespace)) > 0 {
-			return fmt.Errorf("reading --system-namespace and --exception-namespaces: %q is not the name of a namespace", namespace)
-		}
+	errs := []error{namespaceError("--system-namespace", f.namespace)}
+	for _, namespace := range f.exceptionNamespaces {
+		errs = append(errs, namespaceError("--exception-namespaces", namespace))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // writeExported writes policies and their bindings.

@@ -18,6 +18,7 @@ type fixFlags struct {
 	write  bool
 	diff   bool
 	update bool
+	prune  bool
 	// override: what a manifest sets itself is changed too.
 	override bool
 }
@@ -47,7 +48,8 @@ volume.
 With --lock the digests of images come from a file that is reviewed in Git, and
 those that are asked for with --online go there. --update asks for all of them anew,
 and gives each tag in the manifests that the lock has the digest of the lock. Without
-it a manifest that has another digest is reported.
+it a manifest that has another digest is reported. --prune takes the tags out of the
+lock that none of the manifests names: give it all manifests that the lock is for.
 
 A link in a folder that leads out of what was named is read, and with --write it is
 reported and not written.
@@ -58,7 +60,7 @@ or something could not be judged or written; the rest is repaired nevertheless.`
   portcullis fix --write --policy policy.yaml deploy/
   helm template shop ./chart | portcullis fix --preset baseline - | kubectl apply -f -
   portcullis fix --write --online --lock portcullis.lock deploy/
-  portcullis fix --write --online --lock portcullis.lock --update deploy/
+  portcullis fix --write --online --lock portcullis.lock --update --prune deploy/
   portcullis fix --diff --override deploy/`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			return f.run(cmd.Context(), paths, s)
@@ -70,6 +72,7 @@ or something could not be judged or written; the rest is repaired nevertheless.`
 	flags.BoolVarP(&f.write, "write", "w", false, "write the files in place, each at once or not at all")
 	flags.BoolVarP(&f.diff, "diff", "d", false, "show what would change, for patch -p1, and write nothing")
 	flags.BoolVar(&f.update, "update", false, "ask registries for all digests of --lock anew, and write them into the manifests")
+	flags.BoolVar(&f.prune, "prune", false, "take the tags out of --lock that none of the manifests given names; nothing is taken out if not all of them can be read")
 	flags.BoolVar(&f.override, "override", false, "change too what a manifest sets itself, such as hostNetwork, privileged and added capabilities")
 	return cmd
 }
@@ -93,6 +96,8 @@ func (f *fixFlags) check(paths []string) error {
 	switch {
 	case f.update && f.judge.lock == "":
 		errs = append(errs, errors.New("reading --update: name the file with --lock"))
+	case f.prune && f.judge.lock == "":
+		errs = append(errs, errors.New("reading --prune: name the file with --lock"))
 	case f.update && !f.judge.online:
 		errs = append(errs, errors.New("reading --update: it asks registries; give --online too"))
 	}
@@ -118,7 +123,7 @@ func (f *fixFlags) run(ctx context.Context, paths []string, s streams) error {
 	derive.update, derive.override = f.update, f.override
 	out := bufio.NewWriter(s.out)
 	r := &fixer{judge: j, derive: derive, log: s.err, deliver: f.delivery(out)}
-	if r.stale, err = f.prepareLock(ctx, j, s.err); err != nil {
+	if r.stale, err = f.prepareLock(ctx, j, in, s.err); err != nil {
 		return usageError{err}
 	}
 	stopped := r.all(ctx, in)

@@ -28,6 +28,14 @@ func (f *inputFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.namespace, "namespace", "default", "`namespace` of objects that name none")
 }
 
+// namespaceError is what is wrong with a namespace that a flag names, nil for nothing.
+func namespaceError(flag, namespace string) error {
+	if len(validation.IsDNS1123Label(namespace)) == 0 {
+		return nil
+	}
+	return fmt.Errorf("reading %s %q: it is no name of a namespace; use at most 63 lower case letters, digits and -, such as default", flag, namespace)
+}
+
 // open finds what the arguments and the flags name.
 func (f *inputFlags) open(ctx context.Context, paths []string, stdin io.Reader) (*input.Input, error) {
 	if len(paths)+len(f.kustomize)+len(f.charts) == 0 {
@@ -36,8 +44,8 @@ func (f *inputFlags) open(ctx context.Context, paths []string, stdin io.Reader) 
 	if i := slices.Index(paths, ""); i >= 0 {
 		return nil, usageError{fmt.Errorf("argument %d is empty: name a file or folder, or - for standard input", i+1)}
 	}
-	if wrong := validation.IsDNS1123Label(f.namespace); len(wrong) > 0 {
-		return nil, usageError{fmt.Errorf("reading --namespace %q: it is no name of a namespace; use at most 63 lower case letters, digits and -, such as default", f.namespace)}
+	if err := namespaceError("--namespace", f.namespace); err != nil {
+		return nil, usageError{err}
 	}
 	if len(f.values) > 0 && len(f.charts) == 0 {
 		return nil, usageError{fmt.Errorf("reading --values %q: they are for --helm, which is missing", f.values[0])}

@@ -169,7 +169,7 @@ func (f *judgeFlags) clusterRules(ctx context.Context, now time.Time, stderr io.
 func (f *judgeFlags) images() (*image.Registries, error) {
 	if !f.online {
 		if f.registries != "" {
-			return nil, errors.New("reading --registries: it is for --online, which is missing")
+			return nil, fmt.Errorf("reading --registries %q: it is for --online, which is missing", f.registries)
 		}
 		return nil, nil
 	}

@@ -31,17 +31,21 @@ func readLock(path string) (*lock.Lock, error) {
 	return lock.Load(data, path)
 }
 
-// prepareLock makes sure that the lock can be written, and writes it where --update
-// has changed it, before a manifest is: a digest in a manifest that no lock has would
-// be there for nobody's review. It reports whether a digest could not be had anew.
-func (f *fixFlags) prepareLock(ctx context.Context, j *judge, log io.Writer) (stale bool, err error) {
-	if j.lock == nil || !f.judge.online {
+// prepareLock makes sure that the lock can be written, takes out of it what --prune is
+// for, so that no registry is asked for that, and writes it where --update has changed
+// it, before a manifest is: a digest in a manifest that no lock has would be there for
+// nobody's review. It reports whether a digest could not be had anew.
+func (f *fixFlags) prepareLock(ctx context.Context, j *judge, in *input.Input, log io.Writer) (stale bool, err error) {
+	if j.lock == nil || !f.keepsLock() {
 		return false, nil
 	}
 	if !f.diff {
 		if err := replaceable(f.judge.lock); err != nil {
 			return false, fmt.Errorf("writing --lock %s: %w; no manifest was written", engine.Quote(f.judge.lock), reason(err))
 		}
+	}
+	if f.prune {
+		j.pruneLock(in, log)
 	}
 	if !f.update {
 		return false, nil
@@ -52,6 +56,9 @@ func (f *fixFlags) prepareLock(ctx context.Context, j *judge, log io.Writer) (st
 	}
 	return stale, f.keepLock(j.lock, io.Discard, log)
 }
+
+// keepsLock reports whether the lock may change.
+func (f *fixFlags) keepsLock() bool { return f.judge.online || f.prune }
 
 // reason is an error without the path, which may be that of a temporary file.
 func reason(err error) error {
@@ -123,7 +130,7 @@ func (t timed) Gather(ctx context.Context, needs []image.Need, who image.Credent
 // keepLock writes the lock where it has changed. A run that only shows what it
 // would do shows that too.
 func (f *fixFlags) keepLock(l *lock.Lock, out io.Writer, log io.Writer) error {
-	if l == nil || !f.judge.online {
+	if l == nil || !f.keepsLock() {
 		return nil
 	}
 	old, err := os.ReadFile(f.judge.lock)

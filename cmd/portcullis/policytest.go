@@ -98,17 +98,20 @@ func loadPolicyTest(data []byte) (*policyTest, error) {
 		return nil, err
 	}
 	var errs []error
-	if (len(t.Policies) == 0) == (t.Preset == "") {
+	switch {
+	case len(t.Policies) == 0 && t.Preset == "":
 		errs = append(errs, errors.New("give either policies, as a list of files, or preset"))
+	case len(t.Policies) > 0 && t.Preset != "":
+		errs = append(errs, fmt.Errorf("preset: %q is given beside policies; leave one of the two out", t.Preset))
 	}
 	if len(t.Cases) == 0 {
-		errs = append(errs, errors.New("cases is empty, so that nothing is tested"))
+		errs = append(errs, errors.New("cases is empty, so that nothing is tested; write objects and what is expected of them"))
 	}
 	names := map[string]bool{}
 	for i, c := range t.Cases {
 		switch {
 		case c.Name == "":
-			errs = append(errs, fmt.Errorf("cases[%d].name is not set", i))
+			errs = append(errs, fmt.Errorf("cases[%d].name is not set; say what the case is about", i))
 		case names[c.Name]:
 			errs = append(errs, fmt.Errorf("cases[%d].name: %q is the name of another case too", i, c.Name))
 		}
@@ -258,10 +261,13 @@ func (c *testCase) document(ctx context.Context, folder string) (*input.Document
 			found = append(found, d)
 		}
 	}
-	if len(found) != 1 {
-		return nil, fmt.Errorf("reading the object: got %d workloads, want one", len(found))
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case path != "":
+		return nil, fmt.Errorf("reading the object %q: got %d workloads, want one", path, len(found))
 	}
-	return found[0], nil
+	return nil, fmt.Errorf("reading the object: got %d workloads, want one", len(found))
 }
 
 // compareFindings pairs what is expected with what there is.

@@ -47,6 +47,8 @@ func TestPolicyTestFailures(t *testing.T) {
 		{"unknown field of a case", "preset: baseline\ncases: [{name: a, object: pod.yaml, expects: {result: pass}}]\n", 2, "cases[0].expects: unknown field; did you mean expect?"},
 		{"nothing tested", "preset: baseline\n", 2, "cases is empty, so that nothing is tested"},
 		{"no policy", "cases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, "give either policies, as a list of files, or preset"},
+		{"policies and a preset", "preset: baseline\npolicies: [p.yaml]\ncases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, `preset: "baseline" is given beside policies; leave one of the two out`},
+		{"no workload", "preset: baseline\ncases: [{name: a, object: test.yaml, expect: {result: pass}}]\n", 2, `reading the object "test.yaml": got 0 workloads, want one`},
 		{"missing policy", "policies: [none.yaml]\ncases: [{name: a, object: pod.yaml, expect: {result: pass}}]\n", 2, "none.yaml: cannot be read"},
 		{"missing object", "preset: baseline\ncases: [{name: a, object: none.yaml, expect: {result: pass}}]\n", 2, "none.yaml: cannot be read"},
 		{"no result", "preset: baseline\ncases: [{name: a, object: pod.yaml}]\n", 2, `cases[0].expect.result: "" is no result; use fail, skip, warn, exempt, pass, unmatched`},

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -193,9 +192,7 @@ func (f *serveFlags) checkExceptions() error {
 		errs = append(errs, errors.New("reading --exception-namespaces: it is empty; name the namespaces that PolicyExceptions count in"))
 	}
 	for _, namespace := range f.exceptions {
-		if len(validation.IsDNS1123Label(namespace)) > 0 {
-			errs = append(errs, fmt.Errorf("reading --exception-namespaces: %q is not the name of a namespace", namespace))
-		}
+		errs = append(errs, namespaceError("--exception-namespaces", namespace))
 	}
 	if f.warning < 0 {
 		errs = append(errs, fmt.Errorf("reading --exception-warning %s: want no negative duration", f.warning))

@@ -44,8 +44,9 @@ func TestDeniedRequests(t *testing.T) {
 			}
 			for _, r := range results(report) {
 				result := r.(map[string]any)
-				if result["rule"] == "deniedRequests/podSecurity/privileged" {
-					message := fmt.Sprintf(`Pod "denied" refused %d times by podSecurity/privileged of policy "restricted", asked by a user, the last time at `, want)
+				if result["rule"] == "deniedRequests" {
+					message := fmt.Sprintf(`Pod "denied" refused %d times by podSecurity/allowPrivilegeEscalation, podSecurity/capabilities_restricted, podSecurity/hostNamespaces, `+
+						`podSecurity/privileged of policy "restricted", asked by a user, the last time at `, want)
 					if result["result"] != "pass" || !strings.HasPrefix(result["message"].(string), message) {
 						return fmt.Errorf("got %s %v, want pass and %s", result["result"], result["message"], message)
 					}

@@ -124,6 +124,42 @@ func TestUnknownField(t *testing.T) {
 	}
 }
 
+// TestLongValues holds that a policy is taken whose texts are as long as they may be.
+// The API server makes keys of the entries of some lists, in managedFields.
+func TestLongValues(t *testing.T) {
+	t.Parallel()
+	c := cluster.Cluster(t)
+	user := func(end string) string { return strings.Repeat("u", 1024-len(end)) + end }
+	image := "registry.example.com/" + strings.Repeat("a", 255-len("registry.example.com/"))
+	policy := func(mode string) string {
+		return fmt.Sprintf(`apiVersion: portcullis.dev/v1alpha1
+kind: PodPolicy
+metadata: {name: long-values}
+spec:
+  mode: %s
+  match: {namespaces: [%s], excludeUsernames: [%s, %s]}
+  mutate:
+    logging: {env: [{name: A, value: %s}]}
+    probes: {catalog: [{images: [%s], readiness: {exec: {command: [a, %s]}}}]}
+  validate:
+    registries: {allow: [%s]}
+    expressions: [{name: %s, expression: "'%s' != ''", message: %s}]
+`, mode, strings.Repeat("n", 63), user("1"), user("2"), strings.Repeat("v", 1024), image, strings.Repeat("c", 4096), image,
+			strings.Repeat("e", 63), strings.Repeat("x", 16384-len("'' != ''")), strings.Repeat("m", 1024))
+	}
+	kubectl := func(args ...string) {
+		t.Helper()
+		output, err := exec.Command(harness.Program("kubectl"), append([]string{"--kubeconfig=" + c.Kubeconfig}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Errorf("kubectl %s: %v\n%.2000s", args[0], err, output)
+		}
+	}
+	t.Cleanup(func() { kubectl("delete", "podpolicy", "long-values", "--ignore-not-found") })
+	kubectl("apply", "-f", write(t, policy("Warn")))
+	kubectl("apply", "-f", write(t, policy("Audit")))
+	kubectl("apply", "--server-side", "--force-conflicts", "-f", write(t, policy("Enforce")))
+}
+
 func write(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bad.yaml")

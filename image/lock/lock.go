@@ -39,7 +39,16 @@ func New() *Lock { return &Lock{digests: map[string]string{}} }
 // key is what an image is listed by, empty for what no lock can list: what is not
 // a reference, and what has a digest or no tag.
 func key(ref image.Reference) string {
-	if ref.Digest() != "" || ref.Tag() == "" {
+	if ref.Digest() != "" {
+		return ""
+	}
+	return Tag(ref)
+}
+
+// Tag is what a lock lists the tag of a reference by, whether a digest follows it or
+// not: docker.io/library/nginx:1.29. It is empty where there is no tag.
+func Tag(ref image.Reference) string {
+	if ref.Tag() == "" {
 		return ""
 	}
 	return ref.Name() + ":" + ref.Tag()
@@ -83,10 +92,26 @@ func (l *Lock) Other(ref image.Reference) string {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if digest := l.digests[ref.Name()+":"+ref.Tag()]; digest != ref.Digest() {
+	if digest := l.digests[Tag(ref)]; digest != ref.Digest() {
 		return digest
 	}
 	return ""
+}
+
+// Prune takes out all tags but those that are named, as Tag makes them, and returns
+// what it took out, by name.
+func (l *Lock) Prune(named map[string]bool) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var gone []string
+	for name := range l.digests {
+		if !named[name] {
+			delete(l.digests, name)
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	return gone
 }
 
 // Refresh asks for all tags anew. One that cannot be resolved keeps its digest and

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -80,7 +81,7 @@ func Compile(source Source) (*Program, []Fault) {
 }
 
 func compile(env *cel.Env, source Source) (*Program, []Fault) {
-	c := &compiler{env: env}
+	c := &compiler{env: env, declared: source.Variables}
 	p := &Program{}
 	for i, v := range source.Variables {
 		c.variable(p, source.Variables[:i], v)
@@ -106,6 +107,8 @@ func compile(env *cel.Env, source Source) (*Program, []Fault) {
 // compiler compiles the parts of one Source.
 type compiler struct {
 	env *cel.Env
+	// declared are all variables.
+	declared []Variable
 	// at is the variable that is compiled, -1 for the rule.
 	at     int
 	faults []Fault
@@ -158,7 +161,7 @@ func (c *compiler) compile(part, text string, want *cel.Type) (*cel.Ast, cel.Pro
 	compiled, issues := c.env.Compile(text)
 	if issues.Err() != nil {
 		for _, e := range issues.Errors() {
-			c.refuse(part, "%d:%d: %s", e.Location.Line(), e.Location.Column()+1, explain(e.Message))
+			c.refuse(part, "%d:%d: %s", e.Location.Line(), e.Location.Column()+1, c.explain(e.Message, textFrom(text, e.Location.Line(), e.Location.Column())))
 		}
 		return nil, nil
 	}
@@ -168,7 +171,7 @@ func (c *compiler) compile(part, text string, want *cel.Type) (*cel.Ast, cel.Pro
 	}
 	program, err := c.env.Program(compiled, cel.InterruptCheckFrequency(celconfig.CheckFrequency))
 	if err != nil {
-		c.refuse(part, "1:1: %s", explain(err.Error()))
+		c.refuse(part, "1:1: %s", c.explain(err.Error(), text))
 		return nil, nil
 	}
 	return compiled, program
@@ -180,16 +183,57 @@ var absent = map[string]string{
 	"params":     "there is no params: a policy carries its own values; write the value itself, or a variable",
 	"authorizer": "there is no authorizer: judging asks nobody, so that it cannot wait; use request.userInfo.groups",
 	"self":       "there is no self; use pod for the pod template, or object",
-	"variables":  "there is no such variable; variables lists those that can be used, and each can use those before it",
+}
+
+// textFrom is what stands in a text from a place on: the line from 1, and the column
+// from 0, of characters.
+func textFrom(text string, line, column int) string {
+	lines := strings.SplitAfter(text, "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	rest := []rune(strings.Join(lines[line-1:], ""))
+	return string(rest[min(max(column, 0), len(rest)):])
+}
+
+var usedVariable = regexp.MustCompile(`^` + variablesName + `\s*\.\s*([_a-zA-Z][_a-zA-Z0-9]*)`)
+
+// unknownVariable says what is wrong with the use of a variable, which a text begins
+// with.
+func (c *compiler) unknownVariable(text string) string {
+	found := usedVariable.FindStringSubmatch(text)
+	if found == nil {
+		return "variables is no value by itself; write variables.NAME"
+	}
+	known := c.declared
+	if c.at >= 0 {
+		known = c.declared[:c.at]
+	}
+	name := variablesName + "." + found[1]
+	switch {
+	case c.at >= 0 && slices.ContainsFunc(c.declared, func(v Variable) bool { return v.Name == found[1] }):
+		return "there is no " + name + " yet; a variable can use those before it, so move it up"
+	case len(known) == 0:
+		return "there is no " + name + "; add it to variables"
+	}
+	names := make([]string, len(known))
+	for i, v := range known {
+		names[i] = strconv.Quote(v.Name)
+	}
+	return "there is no " + name + "; those that can be used here are " + strings.Join(names, ", ")
 }
 
 var undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 
-// explain is a message of the compiler in one line of plain text.
-func explain(message string) string {
+// explain is a message of the compiler in one line of plain text. It is about what a
+// text begins with.
+func (c *compiler) explain(message, text string) string {
 	message = strings.TrimSuffix(message, " (in container '')")
 	message = strings.ReplaceAll(message, " (in container '')", "")
 	if found := undeclared.FindStringSubmatch(message); found != nil {
+		if found[1] == variablesName {
+			return c.unknownVariable(text)
+		}
 		if hint := absent[found[1]]; hint != "" {
 			return hint
 		}

@@ -191,10 +191,14 @@ func TestFaults(t *testing.T) {
 		{Source{Expression: `image(pod.spec.containers[0]).userr == ""`}, []Fault{{-1, PartExpression, "1:30: undefined field 'userr'"}}},
 		{Source{Expression: ` `}, []Fault{{-1, PartExpression, "is empty; write an expression in CEL"}}},
 		{Source{Expression: `variables.x == 1 && nothing`, Message: `1`}, []Fault{
-			{-1, PartExpression, "1:1: " + absent["variables"]},
+			{-1, PartExpression, "1:1: there is no variables.x; add it to variables"},
 			{-1, PartExpression, "1:21: undeclared reference to 'nothing'"},
 			{-1, PartMessage, "1:1: is of type int; it must be of type string"},
 		}},
+		{Source{Variables: []Variable{{"names", "['a']"}, {"first", "variables.names[0]"}}, Expression: "variables.first != '' &&\n  variables.nams.size() > 0"}, []Fault{
+			{-1, PartExpression, `2:3: there is no variables.nams; those that can be used here are "names", "first"`},
+		}},
+		{Source{Expression: `variables == 1`}, []Fault{{-1, PartExpression, "1:1: variables is no value by itself; write variables.NAME"}}},
 		{Source{
 			Variables:  []Variable{{"a", "b"}, {"a", "1"}, {"1", "1"}, {"later", "variables.end"}, {"end", "1"}},
 			Expression: `variables.a == variables.end`,
@@ -202,7 +206,7 @@ func TestFaults(t *testing.T) {
 			{0, PartExpression, "1:1: undeclared reference to 'b'"},
 			{1, PartName, `"a" is the name of a variable before it too`},
 			{2, PartName, `"1" is not a name; use letters, digits and _, no digit first`},
-			{3, PartExpression, "1:1: " + absent["variables"]},
+			{3, PartExpression, "1:1: there is no variables.end yet; a variable can use those before it, so move it up"},
 		}},
 	} {
 		_, got := Compile(test.source)
