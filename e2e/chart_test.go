@@ -1,84 +1,48 @@
 package e2e_test
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
+	"context"
 	"fmt"
-	"io"
 	"maps"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
 	"github.com/portcullis-dev/portcullis/image"
 )
 
-// helm builds the pinned Helm, the one of the suite on kind, and returns a function
-// that renders the chart.
+// helm builds the pinned Helm and returns a function that renders the chart.
 func helm(t *testing.T) func(namespace, values string) ([]*unstructured.Unstructured, error) {
 	t.Helper()
 	return helmOf(t, findHelm(t), filepath.Join(manifests, "chart"))
 }
 
+// theHelm is where Helm is, once it has been looked for.
+var theHelm = sync.OnceValues(func() (string, error) { return harness.FindHelm(context.Background()) })
+
 // findHelm builds Helm and returns where it is.
 func findHelm(t *testing.T) string {
 	t.Helper()
-	// Prints where the program is, which stays in the build cache.
-	find := exec.CommandContext(t.Context(), "go", "tool", "-n", "helm")
-	find.Dir = filepath.Join("kind", "programs")
-	output, err := find.Output()
+	program, err := theHelm()
 	if err != nil {
-		t.Fatalf("building helm: %v", err)
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(output))
+	return program
 }
 
 // helmOf returns a function that renders a chart, a folder or a package.
 func helmOf(t *testing.T, program, chart string) func(namespace, values string) ([]*unstructured.Unstructured, error) {
 	return func(namespace, values string) ([]*unstructured.Unstructured, error) {
-		var stdout, stderr bytes.Buffer
-		template := exec.CommandContext(t.Context(), program, "template", "portcullis", chart,
-			"--namespace", namespace, "--kube-version", "1.34", "--values", "-")
-		template.Stdin, template.Stdout, template.Stderr = strings.NewReader(values), &stdout, &stderr
-		if err := template.Run(); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, stderr.String())
-		}
-		return decodeAll(&stdout)
-	}
-}
-
-func decodeAll(r io.Reader) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	for reader := utilyaml.NewYAMLReader(bufio.NewReader(r)); ; {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		data, err := yaml.YAMLToJSON(document)
-		if err != nil {
-			return nil, err
-		}
-		if string(data) == "null" { // comments only
-			continue
-		}
-		object := &unstructured.Unstructured{}
-		if err := object.UnmarshalJSON(data); err != nil {
-			return nil, err
-		}
-		objects = append(objects, object)
+		return harness.Release{Chart: chart, Namespace: namespace, Values: values}.Render(t.Context(), program)
 	}
 }
 
@@ -133,17 +97,23 @@ func TestChart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, got := byIdentity(kustomization(t, test.overlay, test.components...)), byIdentity(rendered)
-			delete(want, "Namespace "+harness.SystemNamespace)
-			if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
-				t.Errorf("objects (-kustomize +chart):\n%s", diff)
-			}
-			for name := range want {
-				if diff := cmp.Diff(want[name], got[name]); diff != "" {
-					t.Errorf("%s (-kustomize +chart):\n%s", name, diff)
-				}
-			}
+			compareChart(t, kustomization(t, test.overlay, test.components...), rendered)
 		})
+	}
+}
+
+// compareChart compares what the chart renders with a kustomization.
+func compareChart(t *testing.T, kustomized, rendered []*unstructured.Unstructured) {
+	t.Helper()
+	want, got := byIdentity(kustomized), byIdentity(rendered)
+	delete(want, "Namespace "+harness.SystemNamespace)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
+		t.Errorf("objects (-kustomize +chart):\n%s", diff)
+	}
+	for name := range want {
+		if diff := cmp.Diff(want[name], got[name]); diff != "" {
+			t.Errorf("%s (-kustomize +chart):\n%s", name, diff)
+		}
 	}
 }
 
@@ -305,6 +275,31 @@ func TestChartRefuses(t *testing.T) {
 		"{podAnnotations: {team: {name: shop}}}":                                "at '/podAnnotations/team': got object, want string",
 		`{registries: {mirrors: [{from: docker.io}]}}`:                          "at '/registries/mirrors/0': missing property 'to'",
 		`{registries: {mirrors: [{from: docker.io, to: []}]}}`:                  "at '/registries/mirrors/0/to': minItems: got 0, want 1",
+		"{tenantGuard: true}":                                                   "at '/tenantGuard': got boolean, want object",
+		"{tenantGuard: {groups: [a]}}":                                          "at '/tenantGuard': additional properties 'groups' not allowed",
+		`{tenantGuard: {trustedGroups: [""]}}`:                                  "at '/tenantGuard/trustedGroups/0': '' does not match pattern",
+		`{tenantGuard: {trustedUsers: ["a\nb"]}}`:                               "at '/tenantGuard/trustedUsers/0': 'a\\nb' does not match pattern",
+		"{tenantGuard: {enabled: true, trustedGroups: [system:authenticated]}}": "tenantGuard.trustedGroups has system:authenticated, which is no group of people who are trusted: name a smaller one",
+		"{exceptionNamespaces: ['*']}":                                          "at '/exceptionNamespaces/0': '*' does not match pattern",
+		"{nativeFallback: baseline}":                                            "at '/nativeFallback': got string, want boolean",
+		"{policyReports: {}}":                                                   "at '/policyReports': got object, want boolean",
+		"{cloudEvents: {url: broker.example}}":                                  "at '/cloudEvents/url': 'broker.example' does not match pattern",
+		"{cloudEvents: {url: 'https://u:p@broker.example'}}":                    "at '/cloudEvents/url': 'https://u:p@broker.example' does not match pattern",
+		"{cloudEvents: {source: 'my cluster'}}":                                 "at '/cloudEvents/source': 'my cluster' does not match pattern",
+		"{cloudEvents: {egress: {ports: [http]}}}":                              "at '/cloudEvents/egress/ports/0': got string, want integer",
+		"{networkPolicy: true, cloudEvents: {url: 'http://broker.example/x'}}":  "networkPolicy lets nothing out to port 80 of cloudEvents.url: write it into cloudEvents.egress.ports, with the port of the pods behind it if that is another",
+		"{networkPolicy: true, cloudEvents: {url: 'https://[fd12::1]:8443'}}":   "networkPolicy lets nothing out to port 8443 of cloudEvents.url",
+		"{extraArgs: [audit-interval=5m]}":                                      "at '/extraArgs/0': 'audit-interval=5m' does not match pattern",
+		"{extraArgs: [--lock, /etc/lock]}":                                      "at '/extraArgs/1': '/etc/lock' does not match pattern",
+		"{extraArgs: [-h]}":                                                     "at '/extraArgs/0': '-h' does not match pattern",
+		"{extraArgs: [--audit-intervall=5m]}":                                   "extraArgs has --audit-intervall, which is no flag of portcullis serve; docs/cli.md lists them",
+		"{extraArgs: [--lock=/x, --log-level=debug]}":                           "extraArgs has --log-level, which is the chart's to set: set log.level",
+		"{extraArgs: ['--secret=a/b']}":                                         "extraArgs has --secret, which is the chart's to set: leave it out, it is in the release's namespace",
+		"{extraVolumes: [{emptyDir: {}}]}":                                      "at '/extraVolumes/0': missing property 'name'",
+		"{extraVolumeMounts: [{name: lock}]}":                                   "at '/extraVolumeMounts/0': missing property 'mountPath'",
+		"{affinity: {nodes: {}}}":                                               "at '/affinity': additional properties 'nodes' not allowed",
+		"{podLabels: {team: 1}}":                                                "at '/podLabels/team': got number, want string",
+		"{podLabels: {app.kubernetes.io/name: web}}":                            "podLabels has app.kubernetes.io/name, by which the chart's Services find its pods: leave it out",
 	} {
 		if _, err := template(harness.SystemNamespace, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("values %s: got %v, want a refusal that says %q", values, err, want)
@@ -322,6 +317,12 @@ func TestChartAccepts(t *testing.T) {
 		"{registries: {timeout: 1.5s, tagTTL: 1h30m, maxStale: 0s}}",
 		"{memory: {request: 1Gi, limit: 1Gi, soft: 1024MiB}}",
 		"{image: {tag: v1.2.3}}",
+		"{networkPolicy: true, cloudEvents: {url: 'https://broker.example'}}",
+		"{networkPolicy: true, cloudEvents: {url: 'https://10.1.2.3:6443/x'}}",
+		"{networkPolicy: true, cloudEvents: {source: //prod}}",
+		"{cloudEvents: {url: 'http://broker.example'}}",
+		// As helm upgrade --reuse-values has it after a chart without them.
+		"{networkPolicy: true, cloudEvents: null, tenantGuard: null, podLabels: null, extraArgs: null, exceptionNamespaces: null}",
 	} {
 		rendered, err := template(harness.SystemNamespace, values)
 		if err != nil {

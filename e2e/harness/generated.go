@@ -55,6 +55,9 @@ func Generated(manifests string) (map[string][]byte, error) {
 	if err := addTenantGuard(files); err != nil {
 		return nil, err
 	}
+	if err := addChartFiles(files, manifests); err != nil {
+		return nil, err
+	}
 	return files, nil
 }
 

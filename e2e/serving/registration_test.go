@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,12 +43,16 @@ type guarded struct {
 	*testing.T
 	cluster *harness.Cluster
 	servers []*harness.Server
+	// alerts are CloudEvents of the servers, where they send some.
+	alerts *alerts
 }
 
 // guardRegistration registers the first of two replicas, which guard that.
 func guardRegistration(t *testing.T, c *harness.Cluster) *guarded {
 	t.Helper()
-	g := &guarded{T: t, cluster: c}
+	g := &guarded{T: t, cluster: c, alerts: &alerts{}}
+	sink := httptest.NewServer(g.alerts)
+	t.Cleanup(sink.Close) // after the servers have ended
 	g.patchRecord(`{"data": null, "metadata": {"annotations": null}}`)
 	t.Cleanup(func() {
 		if err := c.Unregister(context.Background()); err != nil {
@@ -55,7 +60,7 @@ func guardRegistration(t *testing.T, c *harness.Cluster) *guarded {
 		}
 	})
 	for range 2 {
-		s, err := c.Serve(t.Context(), harness.ServeOptions{Args: []string{guardedByDefault}})
+		s, err := c.Serve(t.Context(), harness.ServeOptions{Args: []string{guardedByDefault, "--cloudevents-url=" + sink.URL}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,15 +199,16 @@ var weakenings = []struct {
 }
 
 // TestT25Registration weakens the registration in each way and deletes it: it is
-// back within seconds, one replica of two counts that, and there is an Event.
+// back within seconds, one replica of two counts that and tells the sink, and there is
+// an Event.
 func TestT25Registration(t *testing.T) {
 	c := cluster.Cluster(t)
 	g := guardRegistration(t, c.Cluster)
 	for _, test := range weakenings {
 		t.Run(test.name, func(t *testing.T) {
-			g := &guarded{t, g.cluster, g.servers}
+			g := &guarded{t, g.cluster, g.servers, g.alerts}
 			metric := changesMetric(test.kind, test.changed, "restored")
-			counted := g.counted(metric)
+			counted, alerted := g.counted(metric), g.alerts.got(test.kind, "restored")
 			before := g.must(test.kind)
 			changed := before.DeepCopy()
 			test.weaken(changed)
@@ -214,11 +220,14 @@ func TestT25Registration(t *testing.T) {
 				if got := g.counted(metric); got != counted+1 {
 					return fmt.Errorf("%s: got %v, want %v", metric, got, counted+1)
 				}
+				if got := g.alerts.got(test.kind, "restored"); got != alerted+1 {
+					return fmt.Errorf("CloudEvents about restoring %s: got %d, want %d", test.kind, got, alerted+1)
+				}
 				return nil
 			})
 		})
 	}
-	t.Run("deleted", func(t *testing.T) { testDeleted(&guarded{t, g.cluster, g.servers}) })
+	t.Run("deleted", func(t *testing.T) { testDeleted(&guarded{t, g.cluster, g.servers, g.alerts}) })
 	t.Run("events", func(t *testing.T) {
 		for _, kind := range []string{validatingKind, mutatingKind} {
 			suite.Eventually(t, restoredWithin, func() error {
@@ -226,8 +235,8 @@ func TestT25Registration(t *testing.T) {
 			})
 		}
 	})
-	t.Run("revision", func(t *testing.T) { testRevision(&guarded{t, g.cluster, g.servers}) })
-	t.Run("switch", func(t *testing.T) { testSwitch(&guarded{t, g.cluster, g.servers}) })
+	t.Run("revision", func(t *testing.T) { testRevision(&guarded{t, g.cluster, g.servers, g.alerts}) })
+	t.Run("switch", func(t *testing.T) { testSwitch(&guarded{t, g.cluster, g.servers, g.alerts}) })
 }
 
 func testDeleted(g *guarded) {
@@ -315,6 +324,9 @@ func testRevision(g *guarded) {
 		if got := g.counted(changesMetric(validatingKind, "timeoutSeconds", "accepted")); got != 1 {
 			return fmt.Errorf("got %v changes taken over, want 1", got)
 		}
+		if got := g.alerts.got(validatingKind, "accepted"); got != 1 {
+			return fmt.Errorf("got %d CloudEvents about changes taken over, want 1", got)
+		}
 		return nil
 	})
 	time.Sleep(time.Second)
@@ -384,7 +396,7 @@ func TestRegistrationUninstall(t *testing.T) {
 	if err := own.Register(t.Context(), s.Endpoint); err != nil {
 		t.Fatal(err)
 	}
-	g := &guarded{t, own, []*harness.Server{s}}
+	g := &guarded{T: t, cluster: own, servers: []*harness.Server{s}}
 	suite.Eventually(t, restoredWithin, func() error {
 		if got := g.counted(`portcullis_registration_wanted{configuration="` + validatingKind + `"}`); got != 1 {
 			return errors.New("the registration is not noted yet")
