@@ -3,6 +3,7 @@ package validate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/pod-security-admission/api"
@@ -107,9 +108,11 @@ func podSecurityFindings(v security.Violation, lv api.LevelVersion, w *pod.Workl
 
 // editOf is the edit of an offence where it is right for sure, else nil. With
 // runAsNonRoot the kubelet does not start a container whose user is root, or one
-// that only the image names: it is sure where the manifest says who that is.
+// that only the image names; without capabilities root cannot do what root is for. Both
+// are sure where the manifest says who runs there.
 func editOf(check policy.CheckID, o security.Offence, w *pod.Workload) *pod.Edit {
-	if o.Choice || check == security.NonRoot && !knownNonRoot(o, w) {
+	onlyNonRoot := check == security.NonRoot || strings.HasSuffix(o.Edit.Path.String(), ".capabilities.drop")
+	if o.Choice || onlyNonRoot && !knownNonRoot(o, w) {
 		return nil
 	}
 	edit := o.Edit
@@ -117,13 +120,14 @@ func editOf(check policy.CheckID, o security.Offence, w *pod.Workload) *pod.Edit
 }
 
 // knownNonRoot reports whether the manifest gives every container that an offence
-// is about a user above 0.
+// is about a user above 0, or has the kubelet start it with no other.
 func knownNonRoot(o security.Offence, w *pod.Workload) bool {
 	for c := range w.Containers() {
 		if c.Name != o.Container && !slices.Contains(o.Inheritors, c.Name) {
 			continue
 		}
-		if uid := w.RunAsUser(c); uid == nil || *uid == 0 {
+		uid, nonRoot := w.RunAsUser(c), w.RunAsNonRoot(c)
+		if uid != nil && *uid == 0 || uid == nil && (nonRoot == nil || !*nonRoot) {
 			return false
 		}
 	}

@@ -41,9 +41,9 @@ Without --write and --diff the repaired documents go to standard output, all of
 them. What was fixed, what was not and why goes to standard error. A second run
 changes nothing.
 
-A user is never guessed: runAsNonRoot is set where the manifest, or with --online
-the image, says that the user is not root. Neither is what to use in the place of a
-volume.
+A user is never guessed: runAsNonRoot is set, and capabilities are dropped, where the
+manifest, or with --online the image, says that the user is not root. Neither is what
+to use in the place of a volume.
 
 With --lock the digests of images come from a file that is reviewed in Git, and
 those that are asked for with --online go there. --update asks for all of them anew,

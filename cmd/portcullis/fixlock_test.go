@@ -87,7 +87,7 @@ func TestFixLock(t *testing.T) {
 	}
 
 	got = fix(append(online, "--write")...)
-	want := manifest("@"+first) + "    securityContext:\n      allowPrivilegeEscalation: false\n      capabilities:\n        drop:\n        - ALL\n      runAsNonRoot: true\n" +
+	want := manifest("@"+first) + "    securityContext:\n      allowPrivilegeEscalation: false\n      runAsNonRoot: true\n      capabilities:\n        drop:\n        - ALL\n" +
 		"  securityContext:\n    seccompProfile:\n      type: RuntimeDefault\n"
 	if diff := cmp.Diff(want, load("pod.yaml")); diff != "" || got.code != 0 {
 		t.Fatalf("online: got exit code %d and %s, manifest (-want +got):\n%s", got.code, got.stderr, diff)

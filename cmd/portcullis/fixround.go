@@ -261,8 +261,10 @@ func (r *round) refusal(item int, j judgement, result report.Result) string {
 				return "Kubernetes takes it in no container that is privileged or has SYS_ADMIN, which is for somebody to decide first"
 			}
 		case f.Rule != validate.PodSecurityRule:
-		case f.Check != string(security.NonRoot):
+		case f.Check != string(security.NonRoot) && f.Check != string(security.Capabilities):
 			return "what is right instead is for somebody to choose"
+		case saysRoot(f, j.plan.Workload):
+			return "the manifest says that root runs there (runAsUser: 0)"
 		case j.offline:
 			return "nothing in the manifest says who runs there (runAsUser), and no image was asked (--online)"
 		default:
@@ -270,4 +272,14 @@ func (r *round) refusal(item int, j judgement, result report.Result) string {
 		}
 	}
 	return ""
+}
+
+// saysRoot reports whether the manifest has root run in what a finding is about.
+func saysRoot(f engine.Finding, w *pod.Workload) bool {
+	for c := range w.Containers() {
+		if uid := w.RunAsUser(c); uid != nil && *uid == 0 && (f.Container == "" || f.Container == c.Name) {
+			return true
+		}
+	}
+	return false
 }
