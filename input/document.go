@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/portcullis-dev/portcullis/pod"
 )
@@ -255,7 +256,7 @@ func misspelt(apiVersion, kind string) error {
 	kinds := pod.Kinds()
 	i := slices.IndexFunc(kinds, func(k pod.Kind) bool { return strings.EqualFold(k.Name, kind) })
 	if i < 0 {
-		return nil
+		return unserved(apiVersion, kind)
 	}
 	want := kinds[i]
 	gv, err := schema.ParseGroupVersion(apiVersion)
@@ -267,6 +268,26 @@ func misspelt(apiVersion, kind string) error {
 	}
 	return fmt.Errorf("apiVersion %s, kind %s is nothing that Kubernetes serves; write apiVersion: %s, kind: %s",
 		quote(apiVersion), quote(kind), want.APIVersion(), want.Name)
+}
+
+// unserved is the error of a kind that is almost one of the nine, in a group that is
+// Kubernetes' own, and in which no version has a kind of that name.
+func unserved(apiVersion, kind string) error {
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	if err != nil || apiVersion == "" || len(scheme.Scheme.VersionsForGroupKind(gv.WithKind(kind).GroupKind())) > 0 {
+		return nil
+	}
+	var names []string
+	for _, k := range pod.Kinds() {
+		if k.Group == gv.Group {
+			names = append(names, k.Name)
+		}
+	}
+	near := pod.Nearest(kind, names)
+	if near == "" {
+		return nil
+	}
+	return fmt.Errorf("apiVersion %s, kind %s is nothing that Kubernetes serves; did you mean %s?", quote(apiVersion), quote(kind), near)
 }
 
 func describe(kind jsontext.Kind) string {

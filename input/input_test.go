@@ -169,6 +169,15 @@ func TestText(t *testing.T) {
 			[]string{`f.yaml: document 1, line 1, column 1: apiVersion "apps/v1", kind "deployment" is nothing that Kubernetes serves; write apiVersion: apps/v1, kind: Deployment`},
 		},
 		{
+			"a misspelt name of a kind", "apiVersion: apps/v1\nkind: Deploymnt\n",
+			[]string{`f.yaml: document 1, line 1, column 1: apiVersion "apps/v1", kind "Deploymnt" is nothing that Kubernetes serves; did you mean Deployment?`},
+		},
+		{
+			"a plural", "apiVersion: v1\nkind: Pods\n",
+			[]string{`f.yaml: document 1, line 1, column 1: apiVersion "v1", kind "Pods" is nothing that Kubernetes serves; did you mean Pod?`},
+		},
+		{"a kind of somebody else that is near", "apiVersion: batch.example.com/v1\nkind: Jobs\n", []string{"f.yaml#1: Jobs default/"}},
+		{
 			"no apiVersion", "kind: Pod\n",
 			[]string{`f.yaml: document 1, line 1, column 1: apiVersion "", kind "Pod" is nothing that Kubernetes serves; write apiVersion: v1, kind: Pod`},
 		},

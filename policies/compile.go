@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -258,7 +259,11 @@ func coveredBy(overrides []override, g Glob) (Glob, bool) {
 // selector is nil for a selector that selects everything, which then costs nothing.
 func (b *builder) selector(path *field.Path, selector *metav1.LabelSelector) labels.Selector {
 	for _, err := range metavalidation.ValidateLabelSelector(selector, metavalidation.LabelSelectorValidationOptions{}, path) {
-		b.problems = append(b.problems, Problem{Field: err.Field, Message: err.ErrorBody()})
+		message := err.ErrorBody()
+		if strings.HasSuffix(err.Field, ".operator") {
+			message += "; use In, NotIn, Exists or DoesNotExist"
+		}
+		b.problems = append(b.problems, Problem{Field: err.Field, Message: message})
 	}
 	if selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
 		return nil

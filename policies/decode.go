@@ -217,6 +217,9 @@ func (d *document) null(t reflect.Type, path string) {
 		message = "is empty; write {} for its defaults, or leave it out"
 	}
 	d.refuse(path, message)
+	if last := &d.problems[len(d.problems)-1]; last.Field == path {
+		last.Empty = true
+	}
 }
 
 func (d *document) object(n *yaml.Node, fields map[string]reflect.Type, path string) any {

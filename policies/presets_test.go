@@ -20,6 +20,7 @@ func TestPresets(t *testing.T) {
 	defaults.Exceptions = ExceptionSettings{Allowed: &allowed, MaxDuration: &metav1.Duration{Duration: 720 * time.Hour}}
 	pinning := &DigestPinning{MutatorSettings{SkipAnnotation: SkipAnnotationIgnore}}
 	audit, baseline, restricted := defaults, defaults, defaults
+	audit.Match.ExcludeNamespaces = []string{"kube-system"}
 	audit.Mode, audit.Mutate.Digests, audit.Validate = ModeAudit, pinning, rule("restricted", NamespaceLabelsIgnore)
 	baseline.Match.ExcludeNamespaces, baseline.Validate = []string{"kube-system"}, rule("baseline", NamespaceLabelsHonor)
 	restricted.Match.ExcludeNamespaces, restricted.Mutate.Digests = []string{"kube-system"}, pinning

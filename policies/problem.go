@@ -24,6 +24,8 @@ type Problem struct {
 	Field string
 	// Message says what is wrong and what to write instead.
 	Message string
+	// Empty marks a field with nothing after it, which who wrote it wants, and YAML takes for absent.
+	Empty bool
 }
 
 // Error is the problem as one line of text.

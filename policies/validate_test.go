@@ -126,7 +126,7 @@ func selectorCases() []validationCase {
 		{
 			name: "selector", spec: `{match: {namespaceSelector: {matchExpressions: [{key: a, operator: Within, values: [b]}]}, objectSelector: {matchExpressions: [{key: a, operator: In}]}}, mutate: {digests: {}}}`, inGoOnly: labelSyntax,
 			want: []string{
-				`spec.match.namespaceSelector.matchExpressions[0].operator: Invalid value: "Within": not a valid selector operator`,
+				`spec.match.namespaceSelector.matchExpressions[0].operator: Invalid value: "Within": not a valid selector operator; use In, NotIn, Exists or DoesNotExist`,
 				`spec.match.objectSelector.matchExpressions[0].values: Required value: must be specified when ` + "`operator` is 'In' or 'NotIn'",
 			},
 		},

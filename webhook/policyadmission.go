@@ -7,6 +7,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/portcullis-dev/portcullis/policies"
 )
@@ -23,10 +24,42 @@ func admitPolicy(req *request) *admissionv1.AdmissionResponse {
 	if req.Operation != admissionv1.Create && req.Operation != admissionv1.Update {
 		return allowed()
 	}
-	if sameSpec(req) {
-		return allowed() // labels and finalizers of what is stored stay free
+	response := allowed()
+	if !sameSpec(req) { // labels and finalizers of what is stored stay free
+		response = refuseProblems(policies.Kind, req, policies.ReviewPolicy(req.Object))
 	}
-	return refuseProblems(policies.Kind, req, policies.ReviewPolicy(req.Object))
+	if response.Allowed {
+		response.Warnings = leftOut(req)
+	}
+	return response
+}
+
+// leftOut warns about fields with nothing after them in what kubectl apply was given.
+// It sends no nulls, so that the object has no trace of a rule that the user wants;
+// what it was given is in an annotation, once the user applies it anew.
+func leftOut(req *request) (warnings []string) {
+	applied := lastApplied(req.Object)
+	if applied == "" || applied == lastApplied(req.OldObject) {
+		return nil
+	}
+	for _, p := range policies.ReviewPolicy([]byte(applied)) {
+		if p.Empty {
+			warnings = append(warnings, p.Error()+": kubectl apply has left it out, and it is not in force")
+		}
+	}
+	return warnings
+}
+
+func lastApplied(object []byte) string {
+	var o struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if jsonv2.Unmarshal(object, &o) != nil {
+		return ""
+	}
+	return o.Metadata.Annotations[corev1.LastAppliedConfigAnnotation]
 }
 
 // sameSpec reports whether an update leaves the spec as it was.

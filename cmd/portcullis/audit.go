@@ -246,7 +246,10 @@ func (f *auditFlags) rules(ctx context.Context, config *rest.Config, now time.Ti
 	}
 	var by rules
 	if by.policies, err = clusterPolicies(ctx, reader); err != nil {
-		return rules{}, fmt.Errorf("%w; give --policy or --preset to go by files", err)
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+			err = fmt.Errorf("%w; give --policy or --preset to go by files", err)
+		}
+		return rules{}, err
 	}
 	if by.exceptions, err = clusterExceptions(ctx, reader, f.judge.exceptions); err != nil {
 		return rules{}, err

@@ -88,7 +88,11 @@ func readPSAConfig(path string, stdin io.Reader) (*psconfig.PodSecurityConfigura
 	if err := yaml.Unmarshal(data, &outer); err != nil {
 		return nil, err
 	}
-	if outer.Kind == "AdmissionConfiguration" {
+	switch outer.Kind {
+	case "PodSecurityConfiguration", "":
+	default:
+		return nil, fmt.Errorf("it is of kind %q; want a PodSecurityConfiguration, or an AdmissionConfiguration with one", outer.Kind)
+	case "AdmissionConfiguration":
 		data = nil
 		for _, plugin := range outer.Plugins {
 			switch {

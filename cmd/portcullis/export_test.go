@@ -92,7 +92,7 @@ func TestExportUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"export"}, "portcullis: what to export is missing; see portcullis export --help\n"},
-		{[]string{"export", "bundle", "--kubeconfig", "none"}, "portcullis: finding the API server: set --kubeconfig or KUBECONFIG, or run in a pod: stat none: no such file or directory\n"},
+		{[]string{"export", "bundle", "--kubeconfig", "none"}, "portcullis: reading --kubeconfig \"none\": stat none: no such file or directory\n"},
 	} {
 		if got := execute(t, "", test.args...); got.code != 2 || got.stderr != test.want {
 			t.Errorf("%v: got %+v, want exit code 2, %q", test.args, got, test.want)

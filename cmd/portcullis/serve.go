@@ -309,7 +309,10 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
+	switch {
+	case err != nil && kubeconfig != "":
+		return nil, fmt.Errorf("reading --kubeconfig %q: %w", kubeconfig, err)
+	case err != nil:
 		return nil, fmt.Errorf("finding the API server: set --kubeconfig or KUBECONFIG, or run in a pod: %w", err)
 	}
 	config.QPS = -1 // the API server's priority and fairness limits us, not ourselves

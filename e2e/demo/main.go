@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/portcullis-dev/portcullis/e2e/freeport"
 	"github.com/portcullis-dev/portcullis/e2e/harness"
 )
 
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string, in *os.File, out io.Writer) (err er
 	d := demo{out: out, colour: isTerminal(out)}
 	d.print("Starting etcd, kube-apiserver, a registry and Portcullis ...\n")
 	started := time.Now()
-	if d.cluster, err = harness.Up(ctx, harness.Options{Controllers: true}); err != nil {
+	if err := d.start(ctx); err != nil {
 		return err
 	}
 	defer func() {
@@ -60,6 +61,17 @@ func run(ctx context.Context, args []string, in *os.File, out io.Writer) (err er
 	d.invite(term.IsTerminal(int(in.Fd())))
 	wait(ctx, in)
 	return nil
+}
+
+// start starts the cluster, and has Portcullis scan it every ten seconds.
+func (d *demo) start(ctx context.Context) error {
+	port, err := (&freeport.Ports{}).Next()
+	if err != nil {
+		return err
+	}
+	d.page = "127.0.0.1:" + port
+	d.cluster, err = harness.Up(ctx, harness.Options{Controllers: true, Args: []string{"--audit-interval=10s", "--audit-address=" + d.page}})
+	return err
 }
 
 // wait returns when ctx ends, when whoever has started this is gone (`go run` does
@@ -102,6 +114,9 @@ func (d *demo) invite(terminal bool) {
 		"  export KUBECONFIG=" + d.cluster.Kubeconfig,
 		"  kubectl run shell -n production --image=nginx:1.27 --privileged",
 		"  kubectl get deployment -n staging python-web-app -o yaml | grep image:",
+		"  kubectl get podpolicies",
+		"",
+		"What runs is scanned every ten seconds: http://" + d.page + "/audit",
 		"",
 		"The registry of the demo has these images and no others: " + strings.Join([]string{harness.PythonImage, harness.FlaskImage, harness.NginxImage}, ", ") + ".",
 		"kubectl, if you have none: " + harness.Program("kubectl"),

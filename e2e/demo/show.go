@@ -23,6 +23,7 @@ type demo struct {
 	out     io.Writer
 	colour  bool
 	root    string // folder of the module
+	page    string // host:port of the page of the last scan
 }
 
 // Namespaces that examples/policy.yaml goes by.

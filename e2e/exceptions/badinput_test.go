@@ -160,6 +160,39 @@ spec:
 	kubectl("apply", "--server-side", "--force-conflicts", "-f", write(t, policy("Enforce")))
 }
 
+// TestEmptySections has a rule written without anything after it, which YAML takes for
+// no rule: it is refused where the API server sees it, and told of where kubectl apply
+// leaves it out.
+func TestEmptySections(t *testing.T) {
+	t.Parallel()
+	c := cluster.Cluster(t)
+	policy := func(section string) string {
+		return write(t, "apiVersion: portcullis.dev/v1alpha1\nkind: PodPolicy\nmetadata: {name: empty-section}\nspec: {match: {namespaces: [nowhere]}, mutate: {digests: {}}, validate: {podSecurity: {level: baseline}"+section+"}}\n")
+	}
+	const problem = "spec.validate.rootUser: is empty; write {} for its defaults, or leave it out"
+	kubectl := func(args ...string) (output string, ok bool) {
+		text, err := exec.Command(harness.Program("kubectl"), append([]string{"--kubeconfig=" + c.Kubeconfig}, args...)...).CombinedOutput()
+		return string(text), err == nil
+	}
+	t.Cleanup(func() { kubectl("delete", "podpolicy", "empty-section", "--ignore-not-found") })
+	empty := policy(", rootUser: ")
+	for _, args := range [][]string{{"create", "-f", empty}, {"apply", "--server-side", "-f", empty}} {
+		if got, ok := kubectl(args...); ok || !strings.Contains(got, "PodPolicy \"empty-section\" is refused:\n- "+problem) {
+			t.Errorf("kubectl %s: got %s, want it refused for %s", args[0], got, problem)
+		}
+	}
+	warning := "Warning: " + problem + ": kubectl apply has left it out, and it is not in force"
+	for _, step := range []struct {
+		section string
+		warned  bool
+	}{{"", false}, {", rootUser: ", true}, {", rootUser: ", false}, {", rootUser: {}", false}, {", rootUser: ", true}} {
+		got, ok := kubectl("apply", "-f", policy(step.section))
+		if !ok || strings.Contains(got, warning) != step.warned {
+			t.Errorf("kubectl apply with %q: got %s, want a warning %v", step.section, got, step.warned)
+		}
+	}
+}
+
 func write(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bad.yaml")

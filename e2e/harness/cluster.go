@@ -37,6 +37,8 @@ type Options struct {
 	Controllers bool
 	// Unregistered leaves the webhook configurations to the caller.
 	Unregistered bool
+	// Args are further flags of the Server that is registered.
+	Args []string
 }
 
 // Cluster is an API server with Portcullis installed from manifests/base. What is
@@ -104,7 +106,7 @@ func (c *Cluster) up(ctx context.Context, o Options) error {
 		return err
 	}
 	if !o.Unregistered {
-		if c.Server, err = c.Serve(ctx, ServeOptions{Registries: c.Registry.Config()}); err != nil {
+		if c.Server, err = c.Serve(ctx, ServeOptions{Registries: c.Registry.Config(), Args: o.Args}); err != nil {
 			return err
 		}
 		if err := c.Register(ctx, c.Server.Endpoint); err != nil {
