@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,8 +35,6 @@ type Heartbeat struct {
 	Ready func() error
 	// Policies stand for what the policies in force say, by name. Required.
 	Policies func() map[string]string
-	// Now is the time. Required.
-	Now func() time.Time
 	// Log takes what an admin should know. Required.
 	Log *slog.Logger
 
@@ -47,10 +46,16 @@ type Heartbeat struct {
 type Client struct {
 	Leases         coordination.LeasesGetter
 	Configurations registration.ValidatingWebhookConfigurationsGetter
+	// Now is the time by which the API server says when objects were created, as its
+	// last answer told it.
+	Now func() time.Time
 }
 
 // Connect makes a Client.
 func Connect(config *rest.Config) (Client, error) {
+	served := &clock{machine: time.Now}
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &listening{next, served} })
 	leases, err := coordination.NewForConfig(config)
 	if err != nil {
 		return Client{}, fmt.Errorf("reaching leases: %w", err)
@@ -59,7 +64,7 @@ func Connect(config *rest.Config) (Client, error) {
 	if err != nil {
 		return Client{}, fmt.Errorf("reaching webhook configurations: %w", err)
 	}
-	return Client{leases, configurations}, nil
+	return Client{leases, configurations, served.now}, nil
 }
 
 // Start notes until ctx ends.
@@ -108,7 +113,7 @@ func (h *Heartbeat) beat(ctx context.Context) error {
 		h.Log.Warn("starting the note of gaps anew", "err", err) // somebody has written into it
 		n = note{}
 	}
-	now := h.Now()
+	now := h.Client.Now()
 	if age := now.Sub(n.renewed); age >= 0 && age < h.Interval*3/4 {
 		return nil
 	}
@@ -160,7 +165,7 @@ func Gaps(ctx context.Context, client Client, lease types.NamespacedName, interv
 	if err != nil {
 		return nil, err
 	}
-	if gap := n.since(time.Now(), interval); gap != nil {
+	if gap := n.since(client.Now(), interval); gap != nil {
 		n.gaps = append(n.gaps, *gap)
 	}
 	return n.gaps, nil

@@ -26,7 +26,9 @@ type replica struct {
 	unready  error
 }
 
-func of(c *fake.Clientset) Client { return Client{c.CoordinationV1(), c.AdmissionregistrationV1()} }
+func of(c *fake.Clientset) Client {
+	return Client{c.CoordinationV1(), c.AdmissionregistrationV1(), time.Now}
+}
 
 func begin() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
@@ -34,8 +36,9 @@ func newReplica(client *fake.Clientset) *replica {
 	r := &replica{now: begin(), policies: map[string]string{"p": "1"}}
 	r.Heartbeat = &Heartbeat{
 		Client: of(client), Lease: lease, Interval: 5 * time.Second, Configuration: "portcullis", Log: slog.New(slog.DiscardHandler),
-		Ready: func() error { return r.unready }, Policies: func() map[string]string { return r.policies }, Now: func() time.Time { return r.now },
+		Ready: func() error { return r.unready }, Policies: func() map[string]string { return r.policies },
 	}
+	r.Client.Now = func() time.Time { return r.now }
 	return r
 }
 

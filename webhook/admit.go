@@ -56,7 +56,7 @@ func (a *admission) mutate(ctx context.Context, req *request) *admissionv1.Admis
 	if plan == nil {
 		return response
 	}
-	verdict := plan.Mutate(a.gather(ctx, plan, plan.MutationNeeds()))
+	verdict := plan.Mutate(a.gather(ctx, req, plan, plan.MutationNeeds()))
 	note := a.breakGlass(ctx, req, plan, &verdict, false)
 	patch, err := pod.Patch(req.Object, verdict.Changes())
 	if err != nil {
@@ -77,7 +77,7 @@ func (a *admission) validate(ctx context.Context, req *request) *admissionv1.Adm
 	if plan == nil {
 		return response
 	}
-	verdict := plan.Validate(a.gather(ctx, plan, plan.ValidationNeeds()))
+	verdict := plan.Validate(a.gather(ctx, req, plan, plan.ValidationNeeds()))
 	note := a.breakGlass(ctx, req, plan, &verdict, true)
 	a.countDenied(req, plan, verdict)
 	return noted(a.respond(plan, verdict), note)
@@ -96,11 +96,14 @@ func noted(response *admissionv1.AdmissionResponse, note string) *admissionv1.Ad
 	return response
 }
 
-// gather finds the facts that a plan needs. It is the one step that waits.
-func (a *admission) gather(ctx context.Context, plan *engine.Plan, needs []image.Need) image.Facts {
+// gather finds the facts that a plan needs. It is the one step that waits for
+// registries, and meanwhile others have its turn.
+func (a *admission) gather(ctx context.Context, req *request, plan *engine.Plan, needs []image.Need) image.Facts {
 	if len(needs) == 0 {
 		return image.Facts{}
 	}
+	req.turns.giveBack()
+	defer req.turns.retake()
 	return a.images.Gather(ctx, needs, credentials(plan.Review))
 }
 
@@ -114,7 +117,7 @@ func (a *admission) plan(ctx context.Context, req *request) (*engine.Plan, *admi
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	namespace, err := a.namespaces.GetNamespace(ctx, req.Namespace)
+	namespace, err := a.namespace(ctx, req)
 	if err != nil {
 		// Without the namespace it is not known which policies match. Passing over
 		// those that select by namespace would switch them off (CVE-2025-46342).
@@ -129,6 +132,14 @@ func (a *admission) plan(ctx context.Context, req *request) (*engine.Plan, *admi
 	review.Namespace = engine.Namespace{Name: namespace.Name, Labels: namespace.Labels}
 	review.Request.Namespace, review.Request.Context = namespace, ctx
 	return a.engine.Plan(review, set), nil
+}
+
+// namespace is that of the request. Others have its turn meanwhile: the API server is
+// asked where the cache does not know one.
+func (a *admission) namespace(ctx context.Context, req *request) (*corev1.Namespace, error) {
+	req.turns.giveBack()
+	defer req.turns.retake()
+	return a.namespaces.GetNamespace(ctx, req.Namespace)
 }
 
 // judged reports whether a request can change what a workload runs. Subresources

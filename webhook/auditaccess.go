@@ -2,14 +2,14 @@ package webhook
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,18 +19,23 @@ import (
 )
 
 const (
-	// allowedFor is how long a yes of the API server holds: whoever loses a right has
-	// the page for as long. A no is asked for again.
-	allowedFor = time.Minute
-	// maxAllowed bounds how many of them are remembered.
-	maxAllowed = 256
 	// accessTimeout bounds the questions about one request.
 	accessTimeout = 10 * time.Second
+	// strangers is how many requests a second the API server is asked about of which it
+	// has allowed none before, and strangersAtOnce how many of them in one moment:
+	// whoever reaches the page can show as many tokens as he makes up.
+	strangers, strangersAtOnce = 10, 20
+	// askedAtOnce is how many questions about strangers are under way, and as many
+	// about others.
+	askedAtOnce = 4
 )
 
 // access has the API server say who asks for something, by a TokenReview, and whether
 // they may, by a SubjectAccessReview of method and path. k8s.io/apiserver has the same
 // with more around it, which would take nine MiB of memory from every command.
+//
+// Whom it has allowed before is asked about apart from strangers, so that a flood of
+// these keeps nobody from the page who was there before.
 type access struct {
 	tokens interface {
 		Create(ctx context.Context, r *authenticationv1.TokenReview, o metav1.CreateOptions) (*authenticationv1.TokenReview, error)
@@ -38,12 +43,12 @@ type access struct {
 	rights interface {
 		Create(ctx context.Context, r *authorizationv1.SubjectAccessReview, o metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error)
 	}
-	now func() time.Time
 	log *slog.Logger
 
-	mutex sync.Mutex
-	// allowed are the ends of what holds, by digests of token, method and path.
-	allowed map[[sha256.Size]byte]time.Time
+	answers accessAnswers
+	reviews *rate.Limiter // about strangers
+	// strangers and known are room for questions under way.
+	strangers, known *semaphore.Weighted
 }
 
 func newAccess(m manager.Manager, log *slog.Logger) (*access, error) {
@@ -55,46 +60,69 @@ func newAccess(m manager.Manager, log *slog.Logger) (*access, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reaching subject access reviews: %w", err)
 	}
-	return &access{tokens: tokens.TokenReviews(), rights: rights.SubjectAccessReviews(), now: time.Now, log: log}, nil
+	a := &access{tokens: tokens.TokenReviews(), rights: rights.SubjectAccessReviews(), log: log}
+	a.bound(time.Now)
+	return a, nil
+}
+
+// bound sets the bounds of all questions.
+func (a *access) bound(now func() time.Time) {
+	a.answers.now = now
+	a.reviews = rate.NewLimiter(strangers, strangersAtOnce)
+	a.strangers, a.known = semaphore.NewWeighted(askedAtOnce), semaphore.NewWeighted(askedAtOnce)
 }
 
 // protect lets through whom the API server knows and allows.
 func (a *access) protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := bearer(r)
-		if token == "" {
-			unknown(w)
-			return
+		q := accessQuestion{token: bearer(r), verb: strings.ToLower(r.Method), path: r.URL.Path}
+		if !a.answers.allows(q) {
+			if no := a.ask(r.Context(), q); no != nil {
+				no.write(w)
+				return
+			}
 		}
-		verb := strings.ToLower(r.Method)
-		key := sha256.Sum256([]byte(verb + "\x00" + r.URL.Path + "\x00" + token))
-		if a.remembers(key) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), accessTimeout)
-		defer cancel()
-		user, err := a.user(ctx, token)
-		if err != nil {
-			a.unanswered(w, err)
-			return
-		}
-		if user == nil {
-			unknown(w)
-			return
-		}
-		may, err := a.may(ctx, user, verb, r.URL.Path)
-		if err != nil {
-			a.unanswered(w, err)
-			return
-		}
-		if !may {
-			http.Error(w, fmt.Sprintf("user %q may not %s %q; the ClusterRole portcullis-audit-reader has the right to", user.Username, verb, r.URL.Path), http.StatusForbidden)
-			return
-		}
-		a.remember(key)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ask returns nil for who is allowed.
+func (a *access) ask(ctx context.Context, q accessQuestion) *refusal {
+	if q.token == "" {
+		return unknownToken
+	}
+	if no := a.answers.refused(q); no != nil {
+		return no
+	}
+	room := a.known
+	if a.answers.stranger(q) {
+		room = a.strangers
+		if !a.reviews.AllowN(a.answers.now(), 1) {
+			return tooManyAsk
+		}
+	}
+	if !room.TryAcquire(1) {
+		return tooManyAsk
+	}
+	defer room.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
+	defer cancel()
+	user, err := a.user(ctx, q.token)
+	if err != nil {
+		return a.unanswered(err)
+	}
+	if user == nil {
+		return a.answers.refuse(q, unknownToken)
+	}
+	may, err := a.may(ctx, user, q)
+	if err != nil {
+		return a.unanswered(err)
+	}
+	if !may {
+		return a.answers.refuse(q, &refusal{http.StatusForbidden, fmt.Sprintf("user %q may not %s %q; the ClusterRole portcullis-audit-reader has the right to", user.Username, q.verb, q.path)})
+	}
+	a.answers.allow(q)
+	return nil
 }
 
 // bearer is the token of a request, empty for none.
@@ -106,14 +134,9 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-func unknown(w http.ResponseWriter) {
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	http.Error(w, "show a token that the API server knows: Authorization: Bearer TOKEN", http.StatusUnauthorized)
-}
-
-func (a *access) unanswered(w http.ResponseWriter, err error) {
+func (a *access) unanswered(err error) *refusal {
 	a.log.Warn("asking the API server about a reader of the audit page", "err", err)
-	http.Error(w, "the API server does not say whether you may read this", http.StatusServiceUnavailable)
+	return &refusal{http.StatusServiceUnavailable, "the API server does not say whether you may read this"}
 }
 
 // user is whose token it is, nil for nobody's.
@@ -129,32 +152,17 @@ func (a *access) user(ctx context.Context, token string) (*authenticationv1.User
 }
 
 // may reports whether a user has the right to a path that is no resource.
-func (a *access) may(ctx context.Context, user *authenticationv1.UserInfo, verb, path string) (bool, error) {
+func (a *access) may(ctx context.Context, user *authenticationv1.UserInfo, q accessQuestion) (bool, error) {
 	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
 	for name, values := range user.Extra {
 		extra[name] = authorizationv1.ExtraValue(values)
 	}
 	review, err := a.rights.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: verb},
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: q.path, Verb: q.verb},
 	}}, metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("reviewing the right of %q to %s %q: %w", user.Username, verb, path, err)
+		return false, fmt.Errorf("reviewing the right of %q to %s %q: %w", user.Username, q.verb, q.path, err)
 	}
 	return review.Status.Allowed && !review.Status.Denied, nil
-}
-
-func (a *access) remembers(key [sha256.Size]byte) bool {
-	a.mutex.Lock()
-	defer a.mutex.Unlock()
-	return a.now().Before(a.allowed[key])
-}
-
-func (a *access) remember(key [sha256.Size]byte) {
-	a.mutex.Lock()
-	defer a.mutex.Unlock()
-	if a.allowed == nil || len(a.allowed) >= maxAllowed {
-		a.allowed = map[[sha256.Size]byte]time.Time{} // they are asked about again
-	}
-	a.allowed[key] = a.now().Add(allowedFor)
 }

@@ -103,7 +103,7 @@ func (a *auditPage) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readOnly(bound(semaphore.NewWeighted(pageRequests), who.protect(a.page))), nil
+	return readOnly(who.protect(bound(semaphore.NewWeighted(pageRequests), a.page))), nil
 }
 
 // readOnly turns away what writes, before anybody is asked who sends it.

@@ -28,8 +28,10 @@ const (
 	authorityLifetimes = 4
 	// renewedPart is the part of a lifetime that is left when it is renewed: a third.
 	renewedPart = 3
-	// clockSkew is how far behind the clock of an API server may be.
-	clockSkew = time.Hour
+	// clockSkew is how far behind the clock of an API server may be. That of a replica
+	// which is set forward, by the hours of a time zone say, would make a certificate
+	// that nobody takes before these have passed.
+	clockSkew = 24 * time.Hour
 	// maxAuthorities bounds those that are trusted beside the newest.
 	maxAuthorities = 8
 )

@@ -15,7 +15,7 @@ import (
 // deadline and is told so, instead of ending the process.
 func TestF17Overload(t *testing.T) {
 	w := newTestWebhook(t)
-	if err := w.validate.bodies.Acquire(t.Context(), maxBodies); err != nil {
+	if err := w.validate.room.bodies.Acquire(t.Context(), maxBodies); err != nil {
 		t.Fatal(err)
 	}
 	ask := func() *httptest.ResponseRecorder {
@@ -25,10 +25,10 @@ func TestF17Overload(t *testing.T) {
 		w.validate.ServeHTTP(recorder, r)
 		return recorder
 	}
-	if got := ask(); got.Code != http.StatusServiceUnavailable || !strings.Contains(got.Body.String(), "too many reviews at once") {
-		t.Errorf("got %d %s, want 503 that says why", got.Code, got.Body)
+	if got := ask(); got.Code != http.StatusTooManyRequests || !strings.Contains(got.Body.String(), "too many reviews at once") {
+		t.Errorf("got %d %s, want 429 that says why", got.Code, got.Body)
 	}
-	w.validate.bodies.Release(maxBodies)
+	w.validate.room.bodies.Release(maxBodies)
 	if got := ask(); got.Code != http.StatusOK {
 		t.Errorf("got %d afterwards, want 200", got.Code)
 	}

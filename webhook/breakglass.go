@@ -108,6 +108,8 @@ func (a *admission) breakGlass(ctx context.Context, req *request, plan *engine.P
 	if problem := policies.ReasonProblem(reason); problem != "" {
 		return fmt.Sprintf("the annotation %s %s", engine.BreakGlassAnnotation, problem)
 	}
+	req.turns.giveBack() // others have it while the API server is asked
+	defer req.turns.retake()
 	glass := map[string]*engine.Glass{}
 	opened := map[string]bool{}
 	for _, policy := range v.Enforcing {

@@ -12,9 +12,10 @@ const (
 	// exceptionAlertInterval is how often the ends of exceptions are compared with the
 	// time.
 	exceptionAlertInterval = 15 * time.Second
-	// exceptionAlertPast is how long after its end an exception is still told about,
-	// for a replica that begins to lead then. The event has the same id as the one of
-	// the replica before.
+	// exceptionAlertPast is how long after its end an exception is still told about by a
+	// replica that begins to lead then. The event has the same id as the one of the
+	// replica before. One that has seen it before its end tells however late it is: the
+	// clock may have been set, or have stood still with the machine.
 	exceptionAlertPast = 10 * time.Minute
 )
 
@@ -27,6 +28,8 @@ type exceptionAlerts struct {
 	now     func() time.Time
 
 	told map[exceptionAlert]bool
+	// ahead are the ends that were to come when they were looked at last.
+	ahead map[exceptionAlert]bool
 }
 
 // exceptionAlert is what is told once: a later end is told about again.
@@ -65,29 +68,31 @@ func (a *exceptionAlerts) tell() {
 	if set == nil {
 		return
 	}
-	current := map[exceptionAlert]bool{}
+	current, ahead := map[exceptionAlert]bool{}, map[exceptionAlert]bool{}
 	for _, e := range set.Exceptions() {
 		end, counts := e.LastEnd()
 		if next, ahead := e.NextEnd(a.now()); ahead {
 			end = next // one that names several policies is ending before each of its ends, as its status says
 		}
 		left := end.Sub(a.now())
-		typ := cloudevents.ExceptionEnded
+		about := exceptionAlert{cloudevents.ExceptionEnded, e.Namespace, e.Name, end}
+		if counts && left > 0 {
+			ahead[about] = true
+		}
 		switch {
-		case !counts, left < -exceptionAlertPast, left > 0 && left >= a.warning:
+		case !counts, left < -exceptionAlertPast && !a.ahead[about] && !a.told[about], left > 0 && left >= a.warning:
 			continue
 		case left > 0:
-			typ = cloudevents.ExceptionEnding
+			about.typ = cloudevents.ExceptionEnding
 		}
-		about := exceptionAlert{typ, e.Namespace, e.Name, end}
 		current[about] = true
 		if a.told[about] {
 			continue
 		}
 		a.sink.Send(cloudevents.Event{
-			Type: typ, Subject: "namespaces/" + e.Namespace + "/PolicyException/" + e.Name, Key: end.UTC().Format(time.RFC3339),
+			Type: about.typ, Subject: "namespaces/" + e.Namespace + "/PolicyException/" + e.Name, Key: end.UTC().Format(time.RFC3339),
 			Data: endOfException{e.Namespace, e.Name, e.Owner, e.Reason, e.Ticket, end.UTC()},
 		})
 	}
-	a.told = current // what is gone is forgotten
+	a.told, a.ahead = current, ahead // what is gone is forgotten
 }

@@ -41,6 +41,7 @@ type exceptionStatus struct {
 		Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any)
 	}
 	warning time.Duration
+	now     func() time.Time
 	log     *slog.Logger
 }
 
@@ -101,25 +102,43 @@ func (v *exceptionVersion) endsFor(names []string, inForce map[string]*policies.
 func (s *exceptionStatus) lead(ctx context.Context) {
 	timer := time.NewTimer(0) // what another replica has left undone
 	defer timer.Stop()
+	var looked, due time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.source.seenExceptions:
 		case <-timer.C:
+			if now := s.now(); now.Before(due) && !clockSet(looked, now) {
+				timer.Reset(min(due.Sub(now), clockCheck))
+				continue
+			}
 		}
-		next, err := s.writeAll(ctx, time.Now())
+		looked = s.now()
+		next, err := s.writeAll(ctx, looked)
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("writing the status of exceptions; trying again", "err", err)
 			next = statusRetry
 		}
-		timer.Reset(next)
+		due = looked.Add(next)
+		timer.Reset(min(next, clockCheck))
 	}
+}
+
+// clockCheck is how often it is seen whether the clock was set, or stood still with its
+// machine: exceptions end by the clock, and timers do not run by it.
+const clockCheck = time.Minute
+
+// clockSet reports whether the clock was set between two times that it told, by more
+// than clocks are put right by.
+func clockSet(before, now time.Time) bool {
+	passed, shown := now.Sub(before), now.Round(0).Sub(before.Round(0))
+	return (shown - passed).Abs() > time.Second
 }
 
 // writeAll returns after which time there is something to write again.
 func (s *exceptionStatus) writeAll(ctx context.Context, now time.Time) (time.Duration, error) {
-	next := 24 * time.Hour // a clock may be set meanwhile
+	next := 24 * time.Hour
 	current := s.source.current.Load()
 	if current == nil {
 		return next, nil // a load comes, and tells

@@ -64,7 +64,7 @@ func exceptionWriter(t *testing.T, err error, inForce []policies.PodPolicy, list
 	if err := source.load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &exceptionStatus{source: source, client: c, events: &recorder{}, warning: 7 * 24 * time.Hour, log: slog.New(slog.DiscardHandler)}, writes
+	return &exceptionStatus{source: source, client: c, events: &recorder{}, warning: 7 * 24 * time.Hour, now: time.Now, log: slog.New(slog.DiscardHandler)}, writes
 }
 
 func stateNow(t *testing.T, s *exceptionStatus, name string) (state, message, since string) {

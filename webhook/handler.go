@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
@@ -24,12 +23,13 @@ const (
 	// of its length, in bytes.
 	usualBody = 64 << 10
 	// maxBodies bounds the reviews that are read and judged at once, in bytes.
-	// What comes on top waits, for as long as its deadline lets it.
 	maxBodies = 64 << 20
 	// maxDeadline bounds one review, whatever the API server allows for it.
 	maxDeadline = 10 * time.Second
 	// deadlineMargin is kept back for the way of the answer.
 	deadlineMargin = 200 * time.Millisecond
+	// maxWrite bounds the writing of an answer, which nobody waits for any more then.
+	maxWrite = 2 * time.Second
 )
 
 // endpoint serves reviews: it turns bytes into a request and a response into
@@ -40,7 +40,7 @@ type endpoint struct {
 	metrics  *metrics
 	log      *slog.Logger
 	draining *atomic.Bool
-	bodies   *semaphore.Weighted // of maxBodies
+	room     *room // of both endpoints
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,38 +49,87 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Makes the API server open its next connection to another replica.
 		w.Header().Set("Connection", "close")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), deadline(r.URL.Query().Get("timeout")))
+	limit := deadline(r.URL.Query().Get("timeout"))
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
+	latest := start.Add(limit / patience) // for the beginning of the work
+	if !e.room.enter() {
+		e.shed(w)
+		return
+	}
+	defer e.room.leave()
 	size := int64(maxBody)
 	if r.ContentLength >= 0 {
 		size = min(r.ContentLength, maxBody)
 	}
-	if err := e.bodies.Acquire(ctx, size); err != nil {
-		e.reject(w, http.StatusServiceUnavailable, errors.New("too many reviews at once; try again"))
+	if err := e.room.takeBytes(ctx, size, latest); err != nil {
+		e.shed(w)
 		return
 	}
-	defer e.bodies.Release(size)
+	defer e.room.bodies.Release(size)
 	body, status, err := readBody(ctx, w, r)
 	if err != nil {
 		e.reject(w, status, err)
 		return
 	}
-	req, err := decodeReview(body)
-	if err != nil {
-		e.reject(w, http.StatusBadRequest, err)
+	if err := e.room.turns.take(ctx, latest); err != nil {
+		e.shed(w)
 		return
 	}
-	response := e.recoverAdmit(ctx, req)
-	answer, err := encodeReview(req.UID, response)
+	done, status, err := e.compute(ctx, body)
 	if err != nil {
-		e.reject(w, http.StatusInternalServerError, fmt.Errorf("encoding the answer: %w", err))
+		e.reject(w, status, err)
 		return
 	}
+	e.write(w, done.answer)
+	e.metrics.review(e.name, done.request, done.response, time.Since(start))
+}
+
+// computed is a review that has its answer.
+type computed struct {
+	request  *request
+	response *admissionv1.AdmissionResponse
+	answer   []byte // as it is written
+}
+
+// compute does what takes a processor, and gives its turn back. With the error goes the
+// status to refuse the body with.
+func (e *endpoint) compute(ctx context.Context, body []byte) (c computed, status int, err error) {
+	defer e.room.turns.giveBack()
+	if c.request, err = decodeReview(body); err != nil {
+		return c, http.StatusBadRequest, err
+	}
+	c.request.turns = e.room.turns
+	c.response = e.recoverAdmit(ctx, c.request)
+	if c.answer, err = encodeReview(c.request.UID, c.response); err != nil {
+		return c, http.StatusInternalServerError, fmt.Errorf("encoding the answer: %w", err)
+	}
+	return c, 0, nil
+}
+
+// write writes an answer. Whoever does not take it, because he is gone without a word
+// say, holds the memory of his review no longer than that.
+func (e *endpoint) write(w http.ResponseWriter, answer []byte) {
+	connection := http.NewResponseController(w)
+	_ = connection.SetWriteDeadline(time.Now().Add(maxWrite)) // a writer that cannot, as in a test, says so
 	w.Header().Set("Content-Type", "application/json")
 	if _, err := w.Write(answer); err != nil {
 		e.log.Debug("writing the answer", "err", err)
+		return
 	}
-	e.metrics.review(e.name, req, response, time.Since(start))
+	_ = connection.SetWriteDeadline(time.Time{}) // the connection is used again
+}
+
+// shed turns a review away that there is no room for. There is no Retry-After: with it
+// the API server would send the review again within the same call, and with the time
+// of the first attempt (k8s.io/client-go/rest, withRetry). Who wants the object tries
+// again, as after every refusal.
+func (e *endpoint) shed(w http.ResponseWriter) {
+	e.metrics.shed.WithLabelValues(e.name).Inc()
+	e.room.told.Do(func() {
+		e.log.Warn("turning reviews away: there are more than can be answered in time", "endpoint", e.name)
+	})
+	http.Error(w, errNoRoom.Error(), http.StatusTooManyRequests)
 }
 
 // reject answers what is not a review. The API server takes it for a failed call

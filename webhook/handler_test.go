@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -82,8 +81,8 @@ func newTestWebhook(t testing.TB) *testWebhook {
 		namespaces: fakeNamespaces{"web": nil, "kube-system": nil, "labelled": {"pod-security.kubernetes.io/enforce": "baseline"}},
 	}
 	w.admission = a
-	w.mutate = &endpoint{name: "mutate", admit: a.mutate, metrics: w.metrics, log: log, draining: &atomic.Bool{}, bodies: semaphore.NewWeighted(maxBodies)}
-	w.validate = &endpoint{name: "validate", admit: a.validate, metrics: w.metrics, log: log, draining: &atomic.Bool{}, bodies: semaphore.NewWeighted(maxBodies)}
+	w.mutate = &endpoint{name: "mutate", admit: a.mutate, metrics: w.metrics, log: log, draining: &atomic.Bool{}, room: newRoom()}
+	w.validate = &endpoint{name: "validate", admit: a.validate, metrics: w.metrics, log: log, draining: &atomic.Bool{}, room: newRoom()}
 	return w
 }
 

@@ -3,7 +3,6 @@ package webhook
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/portcullis-dev/portcullis/presence"
 )
@@ -23,7 +22,7 @@ func (s *server) addHeartbeat(checks []check) error {
 	}
 	return s.manager.Add(&presence.Heartbeat{
 		Client: client, Lease: s.options.Heartbeat, Interval: s.options.HeartbeatInterval, Configuration: ConfigurationName,
-		Identity: host, Now: time.Now, Log: s.options.Log, Policies: s.hashes,
+		Identity: host, Log: s.options.Log, Policies: s.hashes,
 		Ready: func() error {
 			for _, c := range checks {
 				if err := c.err(); err != nil {

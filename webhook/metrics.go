@@ -18,6 +18,7 @@ type metrics struct {
 	findings *prometheus.CounterVec
 	edits    *prometheus.CounterVec
 	rejected *prometheus.CounterVec
+	shed     *prometheus.CounterVec
 	glass    *prometheus.CounterVec
 	panics   prometheus.Counter
 	policies prometheus.Gauge
@@ -49,6 +50,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "portcullis_admission_rejected_total",
 			Help: "Requests that are not admission reviews, by endpoint.",
 		}, []string{"endpoint"}),
+		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "portcullis_admission_shed_total",
+			Help: "Admission reviews turned away because there were more than can be answered in time, by endpoint; connect is for connections that were, before it was known what for.",
+		}, []string{"endpoint"}),
 		glass: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "portcullis_break_glass_total",
 			Help: "Objects that have passed a policy by break-glass, by policy and by what was done: opened (by the first use of a member), used (by a further one) or followed (by a controller).",
@@ -67,7 +72,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 	}
 	m.exceptions = newExceptionStates()
-	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.edits, m.rejected, m.glass, m.panics, m.policies, m.invalid)
+	for _, endpoint := range []string{"mutate", "validate", handshakeEndpoint} { // an alert on an increase does not see one that begins above 0
+		m.shed.WithLabelValues(endpoint)
+	}
+	registry.MustRegister(m.exceptions, m.reviews, m.duration, m.findings, m.edits, m.rejected, m.shed, m.glass, m.panics, m.policies, m.invalid)
 	return m
 }
 

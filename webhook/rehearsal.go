@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -50,10 +49,10 @@ func (r Rehearsal) Handler() (http.Handler, error) {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	bodies := semaphore.NewWeighted(maxBodies)
+	shared := newRoom()
 	mux := http.NewServeMux()
-	mux.Handle(MutatePath, &endpoint{name: "mutate", admit: a.mutate, metrics: m, log: log, draining: &atomic.Bool{}, bodies: bodies})
-	mux.Handle(ValidatePath, &endpoint{name: "validate", admit: a.validate, metrics: m, log: log, draining: &atomic.Bool{}, bodies: bodies})
+	mux.Handle(MutatePath, &endpoint{name: "mutate", admit: a.mutate, metrics: m, log: log, draining: &atomic.Bool{}, room: shared})
+	mux.Handle(ValidatePath, &endpoint{name: "validate", admit: a.validate, metrics: m, log: log, draining: &atomic.Bool{}, room: shared})
 	return mux, nil
 }
 

@@ -35,6 +35,9 @@ type request struct {
 	RequestSubresource string                       `json:"requestSubResource"`
 	DryRun             *bool                        `json:"dryRun"`
 	Options            jsontext.Value               `json:"options"`
+
+	// turns are what it gives its turn back to while it waits.
+	turns *turns
 }
 
 // admission is the request as expressions see it, without the objects, which they

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -56,7 +55,7 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, manager: mgr, metrics: newMetrics(ctrlmetrics.Registry), bodies: semaphore.NewWeighted(maxBodies)}
+	s := &server{options: o, manager: mgr, metrics: newMetrics(ctrlmetrics.Registry), room: newRoom()}
 	if err := s.setUp(ctx); err != nil {
 		return err
 	}
@@ -123,8 +122,8 @@ type server struct {
 	metrics  *metrics
 	started  atomic.Bool // the caches are in sync
 	draining atomic.Bool
-	bodies   *semaphore.Weighted // of maxBodies, for both endpoints
-	loaded   func() bool         // whether the policies are
+	room     *room
+	loaded   func() bool // whether the policies are
 	inForce  func() *policies.Set
 	elected  *leader // nil: nothing is there to lead
 }
@@ -188,10 +187,14 @@ func (s *server) setUp(ctx context.Context) error {
 	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
 		switch {
 		case isNamespace(req):
+			req.turns.giveBack() // it lists pods
+			defer req.turns.retake()
 			return labels.admit(ctx, req)
 		case isPolicy(req):
 			return admitPolicy(req)
 		case isException(req):
+			req.turns.giveBack() // it reads policies
+			defer req.turns.retake()
 			return exceptions.admit(ctx, req)
 		}
 		return a.validate(ctx, req)
@@ -235,7 +238,7 @@ func (s *server) locked(registries *image.Registries) gatherer {
 }
 
 func (s *server) endpoint(name string, admit func(context.Context, *request) *admissionv1.AdmissionResponse) http.Handler {
-	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining, bodies: s.bodies}
+	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining, room: s.room}
 }
 
 // policySource is where the policies in force are read from.
@@ -268,7 +271,7 @@ func (s *server) policySource(ctx context.Context) (policySource, error) {
 	status := &policyStatus{source: source, client: s.manager.GetClient(), alerts: s.options.Alerts, log: s.options.Log}
 	exceptions := &exceptionStatus{
 		source: source, client: s.manager.GetClient(), events: s.manager.GetEventRecorder(eventSource),
-		warning: s.options.ExceptionWarning, log: s.options.Log,
+		warning: s.options.ExceptionWarning, now: time.Now, log: s.options.Log,
 	}
 	return policySource{
 		set: source.set, versioned: source.versioned, stored: source.stored, named: named, scanned: source.scanned,
@@ -324,10 +327,13 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 	} else {
 		listening.files = &certificateFiles{dir: s.options.CertDir, served: served, log: s.options.Log}
 	}
+	shaking := &handshakes{room: s.room, metrics: s.metrics, hold: handshakeHold, onShed: func() {
+		s.options.Log.Warn("turning connections away: there are more than can be answered in time")
+	}}
 	listening.Server = ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: host, Port: number, WebhookMux: mux,
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.GetCertificate = served.get
+			c.GetCertificate, c.GetConfigForClient = served.get, shaking.admit
 			if s.options.ClientCAs != nil {
 				c.ClientCAs, c.ClientAuth = s.options.ClientCAs, tls.RequireAndVerifyClientCert
 			}
@@ -343,7 +349,7 @@ func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
 		}
 	}
 	answers := listening.StartedChecker()
-	checks = append(checks, check{"tls", func() error { return answers(nil) }})
+	checks = append(checks, check{"tls", untilAnswered(func() error { return answers(nil) })})
 	if err := s.addHeartbeat(checks); err != nil {
 		return err
 	}

@@ -193,13 +193,12 @@ func (c *Cluster) requestToken(ctx context.Context) error {
 	return nil
 }
 
+// apiServer is where it listens.
+func (c *Cluster) apiServer() Endpoint { return Endpoint{URL: c.Config.Host, CA: c.Config.CAData} }
+
 // serviceAccountConfig writes a kubeconfig with that token into dir, for the API
 // server or for what stands before it.
-func (c *Cluster) serviceAccountConfig(dir string, proxy *Proxy) (string, error) {
-	target := Endpoint{URL: c.Config.Host, CA: c.Config.CAData}
-	if proxy != nil {
-		target = proxy.endpoint()
-	}
+func (c *Cluster) serviceAccountConfig(dir string, target Endpoint) (string, error) {
 	config := clientcmdapi.NewConfig()
 	config.Clusters[Name] = &clientcmdapi.Cluster{Server: target.URL, CertificateAuthorityData: target.CA}
 	config.AuthInfos[Name] = &clientcmdapi.AuthInfo{Token: c.token}
@@ -215,7 +214,7 @@ func (c *Cluster) serviceAccountConfig(dir string, proxy *Proxy) (string, error)
 // ConfigThrough writes a kubeconfig of the service account into dir, for a proxy that
 // stands before the API server.
 func (c *Cluster) ConfigThrough(proxy *Proxy, dir string) (string, error) {
-	return c.serviceAccountConfig(dir, proxy)
+	return c.serviceAccountConfig(dir, proxy.endpoint())
 }
 
 // keep makes Down stop a server.

@@ -23,6 +23,8 @@ type ServeOptions struct {
 	Registries string
 	// Proxy stands before the API server. Nil: none does.
 	Proxy *Proxy
+	// Wire stands there in the place of a Proxy.
+	Wire *Wire
 	// SelfSigned lets Portcullis make its certificate, for localhost.
 	SelfSigned bool
 	// Args are further flags.
@@ -78,7 +80,14 @@ func (c *Cluster) StartServer(o ServeOptions) (*Server, error) {
 	if err := os.Mkdir(s.CertDir, 0o700); err != nil {
 		return nil, fmt.Errorf("starting portcullis serve: %w", err)
 	}
-	kubeconfig, err := c.serviceAccountConfig(dir, o.Proxy)
+	target := c.apiServer()
+	switch {
+	case o.Proxy != nil:
+		target = o.Proxy.endpoint()
+	case o.Wire != nil:
+		target.URL = o.Wire.URL
+	}
+	kubeconfig, err := c.serviceAccountConfig(dir, target)
 	if err != nil {
 		return nil, err
 	}
