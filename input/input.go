@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -48,7 +49,7 @@ func Open(ctx context.Context, o Options) *Input {
 	w := &walker{}
 	for _, path := range o.Paths {
 		if path == Stdin {
-			w.stdin(o.Stdin)
+			w.stdin(ctx, o.Stdin)
 			continue
 		}
 		w.path(path)
@@ -88,17 +89,37 @@ func (in *Input) File(i int) *File {
 }
 
 // stdin reads standard input now: it can be read once.
-func (w *walker) stdin(r io.Reader) {
+func (w *walker) stdin(ctx context.Context, r io.Reader) {
 	for _, e := range w.entries {
 		if e.name == Stdin {
 			w.refuse(Stdin, errors.New("is named twice, and can be read once"))
 			return
 		}
 	}
-	data, err := readAll(r, 0)
+	data, err := readUntil(ctx, r)
 	if err != nil {
 		w.refuse(Stdin, err)
 		return
 	}
 	w.entries = append(w.entries, entry{name: Stdin, data: data, named: true})
+}
+
+// readUntil reads all there is, or waits for it until ctx ends: nothing else ends the
+// wait for what a pipe or a person never writes.
+func readUntil(ctx context.Context, r io.Reader) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		data, err := readAll(r, 0)
+		read <- result{data, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("cannot be read: %w", ctx.Err())
+	case got := <-read:
+		return got.data, got.err
+	}
 }

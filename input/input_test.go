@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -349,5 +350,17 @@ func TestJSON(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+}
+
+// TestStdinEnds has nobody write to standard input, and the reader told to stop.
+func TestStdinEnds(t *testing.T) {
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := describeAll(Open(ctx, Options{Paths: []string{Stdin}, Stdin: reader}), "")
+	if diff := cmp.Diff([]string{"-: cannot be read: context canceled"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -232,7 +232,7 @@ func warnings(findings []engine.Finding) []string {
 		case i == maxListed:
 			return append(texts, fmt.Sprintf("and %d more", len(findings)-maxListed))
 		case f.Existing:
-			texts = append(texts, "tolerated in this update because it was so before, and still refused in new objects: "+f.String())
+			texts = append(texts, "tolerated in this update because it was so before, and still refused in new objects, such as the Pods that come of it: "+f.String())
 		default:
 			texts = append(texts, f.String())
 		}

@@ -84,6 +84,10 @@ told by Events on the workloads, and to --cloudevents-url.`,
 			if err != nil {
 				return usageError{err}
 			}
+			// What libraries write without a logger, such as net/http of each connection that
+			// breaks off, comes as everything else does, and is for who looks for it.
+			slog.SetLogLoggerLevel(slog.LevelDebug)
+			slog.SetDefault(options.Log)
 			return delivering(cmd.Context(), options.Alerts, func() error { return webhook.Serve(cmd.Context(), options) })
 		},
 	}

@@ -1,6 +1,8 @@
 package serving_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -79,5 +81,28 @@ func TestQuietStop(t *testing.T) {
 	_, stop, found := strings.Cut(s.Log(), "draining")
 	if lines := strings.Count(stop, "\n"); !found || lines > 2 {
 		t.Errorf("got %d lines for a stop, want one about draining and at most one more:\n%s", lines, s.Log())
+	}
+}
+
+// TestJSONLog holds that every line of the log is JSON where that is asked for, those
+// of net/http about connections that break off too.
+func TestJSONLog(t *testing.T) {
+	t.Parallel()
+	s := serve(t, cluster.Cluster(t), harness.ServeOptions{Args: []string{"--log-format=json"}})
+	response, err := http.Get("http://" + strings.TrimPrefix(s.URL, "https://")) // no TLS
+	if err == nil {
+		response.Body.Close()
+	}
+	suite.Eventually(t, suite.Soon, func() error {
+		if !strings.Contains(s.Log(), "TLS handshake error") {
+			return errors.New("the log has no broken handshake")
+		}
+		return nil
+	})
+	for line := range strings.Lines(s.Log()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Errorf("got %q, want JSON: %v", line, err)
+		}
 	}
 }
