@@ -60,7 +60,9 @@ func (w *Workload) Results() []report.Result {
 	results := slices.Clone(w.Findings)
 	for i := range results {
 		r := &results[i]
-		r.Source = "namespaces/" + w.Namespace
+		if r.Source == "" { // it is from no file
+			r.Source = "namespaces/" + w.Namespace
+		}
 		r.Kind, r.Namespace, r.Name = w.Kind.Name, w.Namespace, w.Name
 	}
 	w.markAway(results)

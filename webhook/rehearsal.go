@@ -75,6 +75,9 @@ func ReadReview(body []byte) (engine.Review, error) {
 	if err != nil {
 		return engine.Review{}, err
 	}
+	if req.Operation == "" {
+		return engine.Review{}, errors.New("the request has no operation, which every request of an API server has")
+	}
 	if !isWorkload(req) || !judged(req) {
 		return engine.Review{}, fmt.Errorf("the request is to %s %s, subresource %q, which is never judged", req.Operation, req.Resource.Resource, req.Subresource)
 	}

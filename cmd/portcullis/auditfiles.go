@@ -70,7 +70,7 @@ func (a *fileAudit) take(ctx context.Context, judge *clusterJudge, d *input.Docu
 	if d.Kind == "Pod" {
 		w.Pods = 1
 	}
-	judgement := judge.Judge(ctx, judge.review(d))
+	judgement := judge.judgeDocument(ctx, judge.review(d), d)
 	w.Judgement = &judgement
 	a.uses = append(a.uses, judgement.Exceptions...)
 	a.scan.Objects++

@@ -81,6 +81,9 @@ func TestAuditFiles(t *testing.T) {
 	if diff := cmp.Diff(findingsIn(checked.Results), findingsIn(all.Results)); diff != "" || len(all.Results) != 1 {
 		t.Errorf("-check +audit:\n%s", diff)
 	}
+	if found := all.Results[0]; !strings.HasSuffix(found.Source, "all.yaml") || found.Line == 0 {
+		t.Errorf("got a finding in %s, line %d, want its file and its line", found.Source, found.Line)
+	}
 	want := []report.NamespaceCounts{{Namespace: "other", Workloads: 1, Pods: 1}, {Namespace: "shop", Workloads: 1, Denied: 1}}
 	if diff := cmp.Diff(want, all.Namespaces); diff != "" {
 		t.Errorf("namespaces (-want +got):\n%s", diff)

@@ -44,9 +44,10 @@ func newCheck(s streams) *cobra.Command {
 it repairs each object as the mutators would, and judges what comes out.
 
 A PATH is a file, a folder (searched for *.yaml, *.yml and *.json, hidden folders
-left out) or - for standard input. Files may have many documents and lists. The
-labels of Namespaces in the input count for what is checked with them. What
-carries no pod template is counted and named with -v.
+left out) or - for standard input, each of at most 16 MiB. Files may have many
+documents and lists. The labels of Namespaces in the input count for what is checked
+with them. What carries no pod template is counted and named with -v. A folder with a
+kustomization is read as plain files unless --kustomize names it.
 
 Without --online no registry is asked: what would need one is reported as skip
 with that reason, which is neither pass nor fail.

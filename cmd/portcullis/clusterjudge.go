@@ -108,6 +108,11 @@ func (c *clusterJudge) Gather(ctx context.Context, needs []image.Need, who image
 
 // Judge decides about one workload.
 func (c *clusterJudge) Judge(ctx context.Context, r engine.Review) audit.Judgement {
+	return c.judgeDocument(ctx, r, &input.Document{Kind: r.Workload.Kind.Name, Workload: r.Workload})
+}
+
+// judgeDocument decides about the workload of a document, whose places the findings name.
+func (c *clusterJudge) judgeDocument(ctx context.Context, r engine.Review, d *input.Document) audit.Judgement {
 	if r.Workload.Spec == nil {
 		return audit.Judgement{} // it can make no pods
 	}
@@ -122,7 +127,6 @@ func (c *clusterJudge) Judge(ctx context.Context, r engine.Review) audit.Judgeme
 		images = nil
 	}
 	out := audit.Judgement{Credentials: credentials(r), Readiness: c.matrix.Judge(ctx, r, images)}
-	d := &input.Document{Kind: r.Workload.Kind.Name, Workload: r.Workload}
 	decision := j.judge(ctx, r)
 	results := resultsOf(d, decision)
 	out.Matched = len(results) > 0

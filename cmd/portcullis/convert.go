@@ -90,8 +90,6 @@ func readPSAConfig(path string, stdin io.Reader) (*psconfig.PodSecurityConfigura
 	}
 	switch outer.Kind {
 	case "PodSecurityConfiguration", "":
-	default:
-		return nil, fmt.Errorf("it is of kind %q; want a PodSecurityConfiguration, or an AdmissionConfiguration with one", outer.Kind)
 	case "AdmissionConfiguration":
 		data = nil
 		for _, plugin := range outer.Plugins {
@@ -107,6 +105,8 @@ func readPSAConfig(path string, stdin io.Reader) (*psconfig.PodSecurityConfigura
 				return nil, err
 			}
 		}
+	default:
+		return nil, fmt.Errorf("it is of kind %q; want a PodSecurityConfiguration, or an AdmissionConfiguration with one", outer.Kind)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
 		return nil, fmt.Errorf("there is no PodSecurityConfiguration in it, alone or as plugin PodSecurity of an AdmissionConfiguration")

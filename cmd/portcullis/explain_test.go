@@ -60,6 +60,7 @@ func TestReplay(t *testing.T) {
 			"WARN  podSecurity/hostNamespaces (restricted, Warn): spec.hostNetwork is true: tolerated in this update because it was so before: ", "",
 		},
 		{"update of nothing", pods + `"operation":"UPDATE","object":` + badPod + `,"oldObject":` + badPod, 0, "what its pods run stays as it was", ""},
+		{"no operation", pods + `"subResource":""`, 2, "", "the request has no operation"},
 		{"subresource", pods + `"subResource":"status","operation":"UPDATE"`, 2, "", `the request is to UPDATE pods, subresource "status", which is never judged`},
 		{"no workload", `"resource":{"version":"v1","resource":"services"},"operation":"CREATE","object":{}`, 2, "", `the request is to CREATE services, subresource "", which is never judged`},
 		{"no object", pods + `"operation":"CREATE"`, 2, "", "the review has no object"},
