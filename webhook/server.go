@@ -8,27 +8,18 @@ package webhook
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/portcullis-dev/portcullis/engine"
 	"github.com/portcullis-dev/portcullis/image"
@@ -60,60 +51,6 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	return s.run(ctx)
-}
-
-// newManager makes the manager of the API connections: caches of namespaces and
-// policies, and the metrics and health endpoints.
-func newManager(o Options) (manager.Manager, error) {
-	scheme := runtime.NewScheme()
-	if err := corev1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("registering core types: %w", err)
-	}
-	if err := admissionregistrationv1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("registering webhook configuration types: %w", err)
-	}
-	if err := policies.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("registering policy types: %w", err)
-	}
-	shared := true
-	counting := map[string]cache.Config{}
-	for _, namespace := range o.exceptionNamespaces() {
-		counting[namespace] = cache.Config{}
-	}
-	objects := map[client.Object]cache.ByObject{
-		&corev1.Namespace{}: {UnsafeDisableDeepCopy: &shared}, // read in each review, never changed
-	}
-	if len(o.Policies) == 0 { // else the cluster needs no CRDs of ours
-		// What is elsewhere is not even seen (CVE-2024-48921).
-		objects[&policies.PolicyException{}] = cache.ByObject{Namespaces: counting}
-	}
-	if s := o.SelfSigned; s != nil {
-		// By name, as the service account may.
-		objects[&corev1.Secret{}] = cache.ByObject{
-			Namespaces: map[string]cache.Config{s.Secret.Namespace: {}},
-			Field:      fields.OneTermEqualSelector("metadata.name", s.Secret.Name),
-		}
-	}
-	if r := o.Registration; r != nil {
-		objects[&corev1.ConfigMap{}] = cache.ByObject{
-			Namespaces: map[string]cache.Config{r.Namespace: {}},
-			Field:      fields.OneTermEqualSelector("metadata.name", r.Name),
-		}
-	}
-	if o.SelfSigned != nil || o.Registration != nil {
-		named := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", ConfigurationName)}
-		objects[&admissionregistrationv1.ValidatingWebhookConfiguration{}] = named
-		objects[&admissionregistrationv1.MutatingWebhookConfiguration{}] = named
-	}
-	mgr, err := ctrl.NewManager(o.Config, ctrl.Options{
-		Scheme:  scheme,
-		Cache:   cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: objects},
-		Metrics: metricsserver.Options{BindAddress: o.MetricsAddress},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the API server: %w", err)
-	}
-	return mgr, nil
 }
 
 type server struct {
@@ -184,25 +121,34 @@ func (s *server) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	validate := func(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
-		switch {
-		case isNamespace(req):
-			req.turns.giveBack() // it lists pods
-			defer req.turns.retake()
-			return labels.admit(ctx, req)
-		case isPolicy(req):
-			return admitPolicy(req)
-		case isException(req):
-			req.turns.giveBack() // it reads policies
-			defer req.turns.retake()
-			return exceptions.admit(ctx, req)
-		}
-		return a.validate(ctx, req)
-	}
+	validate := &validation{workloads: a, labels: labels, exceptions: exceptions}
 	mux := http.NewServeMux()
 	mux.Handle(MutatePath, s.endpoint("mutate", a.mutate))
-	mux.Handle(ValidatePath, s.endpoint("validate", validate))
+	mux.Handle(ValidatePath, s.endpoint("validate", validate.admit))
 	return s.addServer(ctx, mux)
+}
+
+// validation answers at ValidatePath, each kind of object by whoever knows it.
+type validation struct {
+	workloads  *admission
+	labels     *labelAdmission
+	exceptions *exceptionAdmission
+}
+
+func (v *validation) admit(ctx context.Context, req *request) *admissionv1.AdmissionResponse {
+	switch {
+	case isNamespace(req):
+		req.turns.giveBack() // it lists pods
+		defer req.turns.retake()
+		return v.labels.admit(ctx, req)
+	case isPolicy(req):
+		return admitPolicy(req)
+	case isException(req):
+		req.turns.giveBack() // it reads policies
+		defer req.turns.retake()
+		return v.exceptions.admit(ctx, req)
+	}
+	return v.workloads.validate(ctx, req)
 }
 
 // addLead makes the manager run what one replica does for all.
@@ -239,119 +185,4 @@ func (s *server) locked(registries *image.Registries) gatherer {
 
 func (s *server) endpoint(name string, admit func(context.Context, *request) *admissionv1.AdmissionResponse) http.Handler {
 	return &endpoint{name: name, admit: admit, metrics: s.metrics, log: s.options.Log, draining: &s.draining, room: s.room}
-}
-
-// policySource is where the policies in force are read from.
-type policySource struct {
-	set       func() *policies.Set
-	versioned func() (*policies.Set, int)
-	// stored is nil where policies come from files.
-	stored func() ([]*policies.PodPolicy, error)
-	// named are the policies that an exception can name, with changes of a moment
-	// ago.
-	named func(context.Context) ([]*policies.Compiled, error)
-	// scanned takes what a scan found by a set of them.
-	scanned func(int, map[string]policies.PolicyScan)
-	// lead is what the replica that holds the lease does about them.
-	lead []func(context.Context)
-}
-
-func (s *server) policySource(ctx context.Context) (policySource, error) {
-	s.metrics.exceptions.warning = s.options.ExceptionWarning
-	if len(s.options.Policies) > 0 {
-		return s.filePolicies()
-	}
-	source, err := newClusterPolicies(ctx, s.manager.GetCache(), s.options.Fallback, s.metrics, s.options.Log)
-	if err != nil {
-		return policySource{}, err
-	}
-	named := func(ctx context.Context) ([]*policies.Compiled, error) {
-		return source.fresh(ctx, s.manager.GetAPIReader())
-	}
-	status := &policyStatus{source: source, client: s.manager.GetClient(), alerts: s.options.Alerts, log: s.options.Log}
-	exceptions := &exceptionStatus{
-		source: source, client: s.manager.GetClient(), events: s.manager.GetEventRecorder(eventSource),
-		warning: s.options.ExceptionWarning, now: time.Now, log: s.options.Log,
-	}
-	return policySource{
-		set: source.set, versioned: source.versioned, stored: source.stored, named: named, scanned: source.scanned,
-		lead: []func(context.Context){status.lead, exceptions.lead},
-	}, s.manager.Add(source)
-}
-
-// filePolicies are those that were read at the start.
-func (s *server) filePolicies() (policySource, error) {
-	set, err := policies.Compile(s.options.Policies)
-	if err != nil {
-		return policySource{}, err
-	}
-	if set, err = set.WithExceptions(s.options.Exceptions); err != nil {
-		return policySource{}, err
-	}
-	s.metrics.policies.Set(float64(set.Len()))
-	s.metrics.exceptions.keep(set.Exceptions(), 0)
-	return policySource{
-		set:       func() *policies.Set { return set },
-		versioned: func() (*policies.Set, int) { return set, 0 },
-		named:     func(context.Context) ([]*policies.Compiled, error) { return set.Policies(), nil },
-		scanned:   func(int, map[string]policies.PolicyScan) {}, // files have no status
-	}, nil
-}
-
-// addServer adds the TLS server, its certificates and the health checks.
-func (s *server) addServer(ctx context.Context, mux *http.ServeMux) error {
-	host, port, err := net.SplitHostPort(s.options.Address)
-	if err != nil {
-		return fmt.Errorf("reading the address %q: %w", s.options.Address, err)
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		return fmt.Errorf("reading the port of address %q: %w", s.options.Address, err)
-	}
-	served := &certificate{}
-	served.register(ctrlmetrics.Registry)
-	listening := &tlsServer{served: served}
-	checks := []check{
-		{"draining", func() error { return errorIf(s.draining.Load(), "asked to stop") }},
-		{"caches", func() error {
-			return errorIf(!s.started.Load(), "not in sync; if this lasts, the log says what may not be read")
-		}},
-		{"policies", func() error { return errorIf(!s.loaded(), "not loaded yet") }},
-	}
-	if s.options.SelfSigned != nil {
-		r := &rotation{options: s.options.SelfSigned, served: served, log: s.options.Log}
-		if err := addSelfSigned(ctx, s.manager, r); err != nil {
-			return err
-		}
-		checks = append(checks, check{"certificate", r.ready})
-	} else {
-		listening.files = &certificateFiles{dir: s.options.CertDir, served: served, log: s.options.Log}
-	}
-	shaking := &handshakes{room: s.room, metrics: s.metrics, hold: handshakeHold, onShed: func() {
-		s.options.Log.Warn("turning connections away: there are more than can be answered in time")
-	}}
-	listening.Server = ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host: host, Port: number, WebhookMux: mux,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.GetCertificate, c.GetConfigForClient = served.get, shaking.admit
-			if s.options.ClientCAs != nil {
-				c.ClientCAs, c.ClientAuth = s.options.ClientCAs, tls.RequireAndVerifyClientCert
-			}
-		}},
-	})
-	if err := s.manager.Add(listening); err != nil {
-		return fmt.Errorf("adding the TLS server: %w", err)
-	}
-	if s.options.AuditPage != nil {
-		page := &auditPage{address: s.options.AuditAddress, page: s.options.AuditPage, manager: s.manager, served: served, log: s.options.Log}
-		if err := s.manager.Add(page); err != nil {
-			return fmt.Errorf("adding the audit page: %w", err)
-		}
-	}
-	answers := listening.StartedChecker()
-	checks = append(checks, check{"tls", untilAnswered(func() error { return answers(nil) })})
-	if err := s.addHeartbeat(checks); err != nil {
-		return err
-	}
-	return s.addHealth(checks)
 }

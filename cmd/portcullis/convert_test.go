@@ -77,7 +77,7 @@ func TestConvertErrors(t *testing.T) {
 			`reading "-": [defaults.enforce: Invalid value: "strict": `, "defaults.warn-version: ", "exemptions.namespaces[0]: ", "exemptions.usernames[0]: ",
 		}},
 		{"an unknown field", head + "default: {}\n", []string{`unknown field "default"`}},
-		{"another kind", "apiVersion: v1\nkind: Pod\n", []string{`reading "-": `}},
+		{"another kind", "apiVersion: v1\nkind: Pod\n", []string{`reading "-": it is of kind "Pod"; want a PodSecurityConfiguration`}},
 		{"a configuration without the plugin", "kind: AdmissionConfiguration\nplugins: [{name: ImagePolicyWebhook}]\n", []string{"there is no PodSecurityConfiguration in it"}},
 		{"nothing", "", []string{"there is no PodSecurityConfiguration in it"}},
 		{"a user that no policy takes", head + "exemptions: {usernames: [\"ci-*\"]}\n", []string{`converting "-": `, `spec.match.excludeUsernames[0]: "ci-*" is no name`}},
