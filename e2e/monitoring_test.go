@@ -108,7 +108,7 @@ func TestAuditAnnotations(t *testing.T) {
 		slices.Sort(list)
 		return slices.Compact(list)
 	}
-	written := matches("../webhook/admit.go", `annotations\["([a-z-]+)"\]`)
+	written := matches("../webhook/answer.go", `annotations\["([a-z-]+)"\]`)
 	documented := matches("../docs/operations.md", "`(?:mutate|validate)\\.portcullis\\.dev/([a-z-]+)`")
 	if diff := cmp.Diff(written, documented); diff != "" || len(written) < 5 {
 		t.Errorf("docs/operations.md (-written +documented):\n%s", diff)

@@ -11,7 +11,7 @@ import (
 // type set is one.
 const (
 	longestKey = 1000
-	shortKey   = 200
+	shortKey   = 150 // of six bytes each where JSON escapes them
 )
 
 // yamlOfJSON is valid JSON as YAML can read it, on the same lines.
@@ -55,7 +55,7 @@ func rewritten(text string, longest, number int) string {
 	if json.Unmarshal([]byte(text), &value) != nil {
 		return text // which is valid JSON
 	}
-	if longest > 0 {
+	if longest > 0 && len(value) > longest { // else it is long by its escapes alone
 		value = strings.ToValidUTF8(value[:min(len(value), longest)], "") + "... (" + strconv.Itoa(number) + ")"
 	}
 	written, err := json.Marshal(value)

@@ -68,13 +68,13 @@ func (a *exceptionAlerts) tell() {
 	if set == nil {
 		return
 	}
-	current, ahead := map[exceptionAlert]bool{}, map[exceptionAlert]bool{}
+	now, current, ahead := a.now(), map[exceptionAlert]bool{}, map[exceptionAlert]bool{}
 	for _, e := range set.Exceptions() {
 		end, counts := e.LastEnd()
-		if next, ahead := e.NextEnd(a.now()); ahead {
+		if next, comes := e.NextEnd(now); comes {
 			end = next // one that names several policies is ending before each of its ends, as its status says
 		}
-		left := end.Sub(a.now())
+		left := end.Sub(now)
 		about := exceptionAlert{cloudevents.ExceptionEnded, e.Namespace, e.Name, end}
 		if counts && left > 0 {
 			ahead[about] = true

@@ -53,17 +53,18 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 	latest := start.Add(limit / patience) // for the beginning of the work
-	if !e.room.enter() {
-		e.shed(w)
+	client := clientOf(r.RemoteAddr)
+	if !e.room.enter(client) {
+		e.shed(w, r)
 		return
 	}
-	defer e.room.leave()
+	defer e.room.leave(client)
 	size := int64(maxBody)
 	if r.ContentLength >= 0 {
 		size = min(r.ContentLength, maxBody)
 	}
 	if err := e.room.takeBytes(ctx, size, latest); err != nil {
-		e.shed(w)
+		e.shed(w, r)
 		return
 	}
 	defer e.room.bodies.Release(size)
@@ -72,8 +73,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.reject(w, status, err)
 		return
 	}
-	if err := e.room.turns.take(ctx, latest); err != nil {
-		e.shed(w)
+	if err := e.room.turns.take(ctx, client, latest); err != nil {
+		e.shed(w, r)
 		return
 	}
 	done, status, err := e.compute(ctx, body)
@@ -124,7 +125,10 @@ func (e *endpoint) write(w http.ResponseWriter, answer []byte) {
 // the API server would send the review again within the same call, and with the time
 // of the first attempt (k8s.io/client-go/rest, withRetry). Who wants the object tries
 // again, as after every refusal.
-func (e *endpoint) shed(w http.ResponseWriter) {
+func (e *endpoint) shed(w http.ResponseWriter, r *http.Request) {
+	if r.Context().Err() != nil {
+		return // the client was not turned away, but is gone
+	}
 	e.metrics.shed.WithLabelValues(e.name).Inc()
 	e.room.told.Do(func() {
 		e.log.Warn("turning reviews away: there are more than can be answered in time", "endpoint", e.name)

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// handshakePatience is how long a handshake waits for its turn. No more is in the
-	// time that a review has before it is known (see deadline).
+	// handshakePatience is how long a handshake waits for its turn: the second of the API
+	// server's call that deadline does not give to the review.
 	handshakePatience = time.Second
 	// handshakeHold is how long a handshake keeps its turn at most: some milliseconds
 	// are enough for what takes a processor, and the rest is up to the client.
@@ -35,7 +35,7 @@ type handshakes struct {
 // server takes for a failed call.
 func (h *handshakes) admit(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	ctx := hello.Context()
-	if err := h.room.handshakes.take(ctx, time.Now().Add(handshakePatience)); err != nil {
+	if err := h.room.handshakes.take(ctx, clientOf(hello.Conn.RemoteAddr().String()), time.Now().Add(handshakePatience)); err != nil {
 		if ctx.Err() == nil { // else the client was not turned away, but is gone
 			h.metrics.shed.WithLabelValues(handshakeEndpoint).Inc()
 			h.room.told.Do(h.onShed)

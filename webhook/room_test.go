@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -134,8 +135,8 @@ func TestF19Overload(t *testing.T) {
 	if got := testutil.ToFloat64(metrics.shed.WithLabelValues("validate")); got != float64(shed) {
 		t.Errorf("got %v counted, want %d", got, shed)
 	}
-	if got, want := e.room.turns.free, leastTurns; got != want || e.room.turns.waiting.Len() != 0 || e.room.inside.Load() != 0 {
-		t.Errorf("got %d turns left, %d waiting and %d inside at the end, want %d, 0 and 0", got, e.room.turns.waiting.Len(), e.room.inside.Load(), want)
+	if got, want := e.room.turns.free, leastTurns; got != want || e.room.turns.waiting != 0 || within(e.room) != 0 {
+		t.Errorf("got %d turns left, %d waiting and %d inside at the end, want %d, 0 and 0", got, e.room.turns.waiting, within(e.room), want)
 	}
 }
 
@@ -239,28 +240,28 @@ func TestF19TurnsAfterAPanic(t *testing.T) {
 func TestTurnsInOrder(t *testing.T) {
 	turns := &turns{free: 1}
 	far := time.Now().Add(time.Hour)
-	if err := turns.take(t.Context(), far); err != nil {
+	if err := turns.take(t.Context(), "a", far); err != nil {
 		t.Fatal(err)
 	}
-	if err := turns.take(t.Context(), time.Now()); !errors.Is(err, errNoRoom) {
+	if err := turns.take(t.Context(), "a", time.Now()); !errors.Is(err, errNoRoom) {
 		t.Errorf("got %v at the latest time, want %v", err, errNoRoom)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := turns.take(gone, far); !errors.Is(err, errNoRoom) {
+	if err := turns.take(gone, "a", far); !errors.Is(err, errNoRoom) {
 		t.Errorf("got %v for a client that is gone, want %v", err, errNoRoom)
 	}
 	order := make(chan int, 3)
 	for i := range 3 {
 		go func() {
-			if turns.take(t.Context(), far) == nil {
+			if turns.take(t.Context(), "a", far) == nil {
 				order <- i
 				turns.giveBack()
 			}
 		}()
 		for waiting := 0; waiting != i+1; time.Sleep(time.Millisecond) {
 			turns.mu.Lock()
-			waiting = turns.waiting.Len()
+			waiting = turns.waiting
 			turns.mu.Unlock()
 		}
 	}
@@ -272,20 +273,81 @@ func TestTurnsInOrder(t *testing.T) {
 	}
 }
 
-// TestTooManyReviews turns away what comes above all bounds, at once.
-func TestTooManyReviews(t *testing.T) {
-	r := newRoom()
-	for range maxReviews {
-		if !r.enter() {
-			t.Fatal("got a review turned away, want it in")
+// TestT64TurnsOfClients holds that a client which floods a replica does not keep others
+// waiting.
+func TestT64TurnsOfClients(t *testing.T) {
+	turns := &turns{free: 1}
+	far := time.Now().Add(time.Hour)
+	if err := turns.take(t.Context(), "flood", far); err != nil {
+		t.Fatal(err)
+	}
+	order := make(chan string, 7)
+	for i, client := range []string{"flood", "flood", "flood", "flood", "a", "b", "a"} {
+		go func() {
+			if turns.take(t.Context(), client, far) == nil {
+				order <- client
+				turns.giveBack()
+			}
+		}()
+		for waiting := 0; waiting != i+1; time.Sleep(time.Millisecond) {
+			turns.mu.Lock()
+			waiting = turns.waiting
+			turns.mu.Unlock()
 		}
 	}
-	if r.enter() {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := turns.take(gone, "c", far); !errors.Is(err, errNoRoom) {
+		t.Errorf("got %v for a client that is gone, want %v", err, errNoRoom)
+	}
+	turns.giveBack()
+	var got []string
+	for range 7 {
+		got = append(got, <-order)
+	}
+	if diff := cmp.Diff([]string{"flood", "a", "b", "flood", "a", "flood", "flood"}, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	turns.mu.Lock()
+	defer turns.mu.Unlock()
+	if len(turns.queues) != 0 || turns.next.Len() != 0 || turns.waiting != 0 {
+		t.Errorf("got %d queues and %d waiting at the end, want none", len(turns.queues), turns.waiting)
+	}
+}
+
+// within is how many reviews are under way.
+func within(r *room) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.inside
+}
+
+// TestTooManyReviews turns away what comes above all bounds, at once, and of one client
+// before there is no room for others.
+func TestTooManyReviews(t *testing.T) {
+	r := newRoom()
+	for _, client := range []string{"a", "b"} {
+		for range maxReviewsOf {
+			if !r.enter(client) {
+				t.Fatalf("got a review of %s turned away, want it in", client)
+			}
+		}
+		if r.enter(client) {
+			t.Errorf("got one too many of %s in", client)
+		}
+	}
+	if r.enter("c") {
 		t.Error("got one too many in")
 	}
-	r.leave()
-	if !r.enter() {
+	r.leave("a")
+	if !r.enter("c") {
 		t.Error("got a review turned away after another has left")
+	}
+	for range maxReviewsOf {
+		r.leave("b")
+	}
+	if _, kept := r.of["b"]; kept {
+		t.Error("got a client remembered that has left")
 	}
 }
 
@@ -315,12 +377,12 @@ func TestF25AnswerNobodyTakes(t *testing.T) {
 	if err := request.Write(connection); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); e.room.inside.Load() == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); within(e.room) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the review did not begin")
 		}
 	}
-	for end := time.Now().Add(maxWrite + 20*time.Second); e.room.inside.Load() != 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(maxWrite + 20*time.Second); within(e.room) != 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the review is still there %s after nobody takes its answer", maxWrite+20*time.Second)
 		}
@@ -337,7 +399,7 @@ func BenchmarkTurn(b *testing.B) {
 	latest := time.Now().Add(time.Hour)
 	b.ReportAllocs()
 	for b.Loop() {
-		if !r.enter() || r.takeBytes(b.Context(), 10_000, latest) != nil || r.turns.take(b.Context(), latest) != nil {
+		if !r.enter("a") || r.takeBytes(b.Context(), 10_000, latest) != nil || r.turns.take(b.Context(), "a", latest) != nil {
 			b.Fatal("got no room")
 		}
 		for range 2 { // for its namespace, and for what images say
@@ -346,6 +408,6 @@ func BenchmarkTurn(b *testing.B) {
 		}
 		r.turns.giveBack()
 		r.bodies.Release(10_000)
-		r.leave()
+		r.leave("a")
 	}
 }
