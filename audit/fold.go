@@ -70,7 +70,7 @@ func (p *part) add(ctx context.Context, object jsontext.Value) error {
 	if err != nil {
 		return err
 	}
-	if p.gone[m.Namespace] || p.scanning.entities[m.UID] != nil {
+	if p.gone[m.Namespace] || p.scanning.entities[m.UID] != nil { // the latter by a list before: another object had its name as owner
 		return nil
 	}
 	owner := h.owner()

@@ -24,7 +24,7 @@ func (c *scanning) owners(ctx context.Context) error {
 		listed := len(c.order)
 		for _, e := range young {
 			kind, ok := kindOf(e.owner)
-			if !ok || kind.IsPod() || c.unlisted[kind.Name] || c.entities[string(e.owner.UID)] != nil || asked[e.owner.UID] || len(asked) == maxOwners {
+			if !ok || c.unlisted[kind.Name] || c.entities[string(e.owner.UID)] != nil || asked[e.owner.UID] || len(asked) == maxOwners {
 				continue
 			}
 			asked[e.owner.UID] = true
@@ -39,11 +39,13 @@ func (c *scanning) owners(ctx context.Context) error {
 	return nil
 }
 
-// kindOf is the kind of an owner, where it is one that is scanned.
+// kindOf is the kind of an owner, where it is one that is scanned, and for others.
+// Pods stand for nothing but themselves.
 func kindOf(owner metav1.OwnerReference) (pod.Kind, bool) {
 	gv, err := schema.ParseGroupVersion(owner.APIVersion)
 	if err != nil {
 		return pod.Kind{}, false
 	}
-	return pod.KindFor(gv.WithKind(owner.Kind))
+	kind, ok := pod.KindFor(gv.WithKind(owner.Kind))
+	return kind, ok && !kind.IsPod()
 }

@@ -94,7 +94,7 @@ func (e *Engine) Plan(r Review, set *policies.Set) *Plan {
 	}
 	p.matches = set.Matching(nil, r.Target())
 	if len(p.matches) > 0 {
-		p.set, p.exceptions = set, excepting(set, r.Namespace.Name, r.Workload)
+		p.set, p.exceptions = set, Excepting(set, r.Namespace.Name, r.Workload)
 	}
 	return p
 }

@@ -94,16 +94,11 @@ func NotNeeded(verdicts ...Verdict) []*policies.CompiledException {
 	return slices.DeleteFunc(all, func(e *policies.CompiledException) bool { return used[e] })
 }
 
-// Excepting are the exceptions that select a workload of a namespace and something in
-// it; some may have ended.
+// Excepting are the exceptions that select a workload of a namespace; some may have
+// ended. One for some containers or images alone selects those that have one of them:
+// of any other workload it can exempt nothing, whatever is wrong there, and nobody is
+// to read that it covers it.
 func Excepting(set *policies.Set, namespace string, w *pod.Workload) []*policies.CompiledException {
-	return excepting(set, namespace, w)
-}
-
-// excepting are the exceptions that select a workload. One for some containers or
-// images alone selects those that have one of them: of any other workload it can
-// exempt nothing, whatever is wrong there, and nobody is to read that it covers it.
-func excepting(set *policies.Set, namespace string, w *pod.Workload) []*policies.CompiledException {
 	t := policies.ExceptionTarget{Kind: w.Kind.Name, Name: w.Metadata.Name, GenerateName: w.Metadata.GenerateName}
 	if w.Template != nil {
 		t.PodLabels = w.Template.Labels
@@ -191,7 +186,7 @@ func (p *Plan) oldExceptions() []*policies.CompiledException {
 	if p.Now.IsZero() || p.set == nil {
 		return nil
 	}
-	return excepting(p.set, p.Namespace.Name, p.Old)
+	return Excepting(p.set, p.Namespace.Name, p.Old)
 }
 
 // uses are the exceptions in force for one of the policies that match.

@@ -83,7 +83,7 @@ func (s *Set) ReadsObjectOf(t Target) bool {
 }
 
 func (c *Compiled) readsObject() bool {
-	return slices.ContainsFunc(c.Expressions, func(e CompiledExpression) bool { return e.Program.Reads.Object || e.Program.Reads.OldObject })
+	return slices.ContainsFunc(c.Expressions, func(e CompiledExpression) bool { return e.Program.Reads.Object })
 }
 
 // Matching appends the policies that apply to t to dst, by name, and returns it, as append does. With room in dst nothing is allocated.

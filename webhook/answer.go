@@ -96,9 +96,8 @@ const maxAnnotation = 4 << 10
 // puts the webhook's name before the keys.
 func auditAnnotations(v engine.Verdict) map[string]string {
 	annotations := map[string]string{}
-	counting, exempt := byExemption(v.Findings)
-	var passed []engine.Finding
-	counting, passed = byGlass(counting)
+	counting, exempt := part(v.Findings, func(f engine.Finding) bool { return f.Exempt != nil })
+	counting, passed := part(counting, func(f engine.Finding) bool { return f.Glass != nil })
 	if len(passed) > 0 {
 		annotations["break-glass"] = joined(passed, func(b []byte, f engine.Finding) []byte {
 			return append(b, f.Glass.String()+": "+f.String()...)
@@ -133,31 +132,20 @@ func auditAnnotations(v engine.Verdict) map[string]string {
 
 func appendEdit(b []byte, e engine.Edit) []byte { return e.Append(b) }
 
-// byExemption parts the findings that count from those that an exception covers.
-func byExemption(findings []engine.Finding) (counting, exempt []engine.Finding) {
-	for _, f := range findings {
-		if f.Exempt != nil {
-			exempt = append(exempt, f)
-			continue
-		}
-		counting = append(counting, f)
-	}
-	return counting, exempt
-}
-
-// byGlass parts the findings that count from those that somebody has passed.
-func byGlass(findings []engine.Finding) (counting, passed []engine.Finding) {
-	if !slices.ContainsFunc(findings, func(f engine.Finding) bool { return f.Glass != nil }) {
+// part parts the findings that count from those that something takes out. Most often
+// that is none of them, and nothing is copied.
+func part(findings []engine.Finding, taken func(engine.Finding) bool) (counting, out []engine.Finding) {
+	if !slices.ContainsFunc(findings, taken) {
 		return findings, nil
 	}
 	for _, f := range findings {
-		if f.Glass != nil {
-			passed = append(passed, f)
+		if taken(f) {
+			out = append(out, f)
 			continue
 		}
 		counting = append(counting, f)
 	}
-	return counting, passed
+	return counting, out
 }
 
 // joined are lines, as many as the annotation holds.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -140,6 +141,25 @@ func TestF19Overload(t *testing.T) {
 	}
 }
 
+// TestF19Patience has no turn come free: a review is turned away with at least half of
+// its time left, for its answer and for whoever asks again.
+func TestF19Patience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{
+			name: "validate", metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler), draining: &atomic.Bool{}, room: newRoom(),
+		}
+		e.room.turns.free = 0
+		began, response := time.Now(), httptest.NewRecorder()
+		request := httptest.NewRequest(http.MethodPost, "/validate?timeout=5s", bytes.NewReader(podReview(safeSpec, nil)))
+		request.Header.Set("Content-Type", "application/json")
+		e.ServeHTTP(response, request)
+		waited := time.Since(began)
+		if response.Code != http.StatusTooManyRequests || waited == 0 || 2*waited > deadline("5s") {
+			t.Errorf("got status %d after %s, want 429 after at most half of %s", response.Code, waited, deadline("5s"))
+		}
+	})
+}
+
 // waitingImages answers when it is told to.
 type waitingImages struct {
 	asked  atomic.Int64
@@ -235,6 +255,15 @@ func TestF19TurnsAfterAPanic(t *testing.T) {
 	}
 }
 
+// awaitQueue returns once so many wait.
+func (t *turns) awaitQueue(want int) {
+	for waiting := -1; waiting != want; time.Sleep(time.Millisecond) {
+		t.mu.Lock()
+		waiting = t.waiting
+		t.mu.Unlock()
+	}
+}
+
 // TestTurnsInOrder holds that who came first goes first, and that who gives up is not
 // waited for.
 func TestTurnsInOrder(t *testing.T) {
@@ -259,11 +288,7 @@ func TestTurnsInOrder(t *testing.T) {
 				turns.giveBack()
 			}
 		}()
-		for waiting := 0; waiting != i+1; time.Sleep(time.Millisecond) {
-			turns.mu.Lock()
-			waiting = turns.waiting
-			turns.mu.Unlock()
-		}
+		turns.awaitQueue(i + 1)
 	}
 	turns.giveBack()
 	for i := range 3 {
@@ -289,11 +314,7 @@ func TestT64TurnsOfClients(t *testing.T) {
 				turns.giveBack()
 			}
 		}()
-		for waiting := 0; waiting != i+1; time.Sleep(time.Millisecond) {
-			turns.mu.Lock()
-			waiting = turns.waiting
-			turns.mu.Unlock()
-		}
+		turns.awaitQueue(i + 1)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -8,10 +8,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
@@ -49,28 +47,8 @@ webhook: {excludeNamespaces: [%s]}
 exceptionNamespaces: [%s]
 tenantGuard: {enabled: true, trustedGroups: ['CORP\admins'], trustedUsers: ["the admin's"]}
 `, spared, exceptions))
-	as := func(user string, groups ...string) client.Client {
-		made, _ := c.NewClient(t, func(config *rest.Config) {
-			config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
-		})
-		return made
-	}
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "generous-" + tenant}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects: []rbacv1.Subject{
-			{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: `CORP\admins`},
-			{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "developers"},
-			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "the admin's"},
-		},
-	}
-	if err := c.Client.Create(t.Context(), binding); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Client.Delete(context.Background(), binding); err != nil {
-			t.Error(err)
-		}
-	})
+	as := impersonating(t, c)
+	generous(t, c, tenant, []string{`CORP\admins`, "developers"}, []string{"the admin's"})
 	t.Cleanup(func() { // after the deletions: other tests have privileged pods everywhere
 		suite.Eventually(t, suite.Soon, func() error { return c.Client.Create(context.Background(), privileged(tenant), client.DryRunAll) })
 	})

@@ -1,12 +1,9 @@
 package expressions_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -15,10 +12,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
 	"github.com/portcullis-dev/portcullis/e2e/suite"
@@ -32,30 +27,44 @@ func applyGuard(t *testing.T, c *suite.Cluster, args ...string) {
 	if err != nil {
 		t.Fatalf("exporting the guard: %v", err)
 	}
-	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(output))); ; {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		object := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(document, &object.Object); err != nil {
-			t.Fatal(err)
-		}
-		if object.Object == nil {
-			continue
-		}
-		if err := c.Client.Create(t.Context(), object); err != nil {
-			t.Fatalf("creating %s %s: %v", object.GetKind(), object.GetName(), err)
-		}
-		t.Cleanup(func() {
-			if err := c.Client.Delete(context.Background(), object); err != nil {
-				t.Errorf("deleting %s %s: %v", object.GetKind(), object.GetName(), err)
-			}
-		})
+	objects, err := harness.DecodeAll(bytes.NewReader(output))
+	if err != nil {
+		t.Fatal(err)
 	}
+	enforce(t, c, objects)
+}
+
+// impersonating returns clients of users with their groups.
+func impersonating(t *testing.T, c *suite.Cluster) func(user string, groups ...string) client.Client {
+	return func(user string, groups ...string) client.Client {
+		made, _ := c.NewClient(t, func(config *rest.Config) {
+			config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
+		})
+		return made
+	}
+}
+
+// generous binds groups and users to cluster-admin, as happens, for a test.
+func generous(t *testing.T, c *suite.Cluster, name string, groups, users []string) {
+	t.Helper()
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "generous-" + name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+	}
+	for _, group := range groups {
+		binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: group})
+	}
+	for _, user := range users {
+		binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user})
+	}
+	if err := c.Client.Create(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Client.Delete(context.Background(), binding); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // attempt is something that only administrators may do.
@@ -149,32 +158,11 @@ func TestTenantGuard(t *testing.T) {
 	c := cluster.Cluster(t)
 	tenant := c.Namespace(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
 	list := attempts(t, c, tenant)
-	as := func(user string, groups ...string) client.Client {
-		made, _ := c.NewClient(t, func(config *rest.Config) {
-			config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
-		})
-		return made
-	}
-	// A group that somebody has bound to cluster-admin, as happens, and one that is
-	// bound to it too and trusted, and a service account of the tenant's.
+	as := impersonating(t, c)
+	// A group that somebody has bound to cluster-admin, and one that is bound to it too
+	// and trusted, and a service account of the tenant's.
 	account := "system:serviceaccount:" + tenant + ":deployer"
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "generous-" + tenant}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects: []rbacv1.Subject{
-			{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "developers"},
-			{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "platform"},
-			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: account},
-			{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "argocd"},
-		},
-	}
-	if err := c.Client.Create(t.Context(), binding); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Client.Delete(context.Background(), binding); err != nil {
-			t.Error(err)
-		}
-	})
+	generous(t, c, tenant, []string{"developers", "platform"}, []string{account, "argocd"})
 	tenants := map[string]client.Client{
 		"developers": as("dave", "developers", "system:authenticated"),
 		"account":    as(account, "system:serviceaccounts", "system:serviceaccounts:"+tenant, "system:authenticated"),

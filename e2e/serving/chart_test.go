@@ -1,10 +1,7 @@
 package serving_test
 
 import (
-	"slices"
 	"testing"
-
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/portcullis-dev/portcullis/e2e/harness"
 )
@@ -44,18 +41,7 @@ cloudEvents: {url: http://broker.example, source: //prod, egress: {namespace: kn
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted := map[string]int{}
-	for _, object := range objects {
-		gvk := object.GroupVersionKind()
-		err := dryRun(t.Context(), c, object)
-		if slices.Contains(foreign, gvk.Group) && meta.IsNoMatchError(err) {
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s %s: %v", gvk.Kind, object.GetName(), err)
-		}
-		accepted[gvk.Kind]++
-	}
+	accepted := acceptedOf(t, c, "the chart", objects)
 	if accepted["ValidatingAdmissionPolicy"] != 5 || accepted["CustomResourceDefinition"] != 4 || accepted["NetworkPolicy"] != 1 {
 		t.Errorf("got %v, want five ValidatingAdmissionPolicies, four CustomResourceDefinitions and a NetworkPolicy: the test proves nothing", accepted)
 	}

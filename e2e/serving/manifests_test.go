@@ -44,16 +44,8 @@ func TestManifestsAccepted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, object := range objects {
-			gvk := object.GroupVersionKind()
-			err := dryRun(t.Context(), c, object)
-			if slices.Contains(foreign, gvk.Group) && meta.IsNoMatchError(err) {
-				continue
-			}
-			if err != nil {
-				t.Errorf("%s: %s %s: %v", filepath.Base(folder), gvk.Kind, object.GetName(), err)
-			}
-			accepted[gvk.Kind] = true
+		for kind := range acceptedOf(t, c, filepath.Base(folder), objects) {
+			accepted[kind] = true
 		}
 	}
 	for _, kind := range []string{"Deployment", "PodDisruptionBudget", "PriorityClass", "NetworkPolicy", "ConfigMap", "ValidatingWebhookConfiguration"} {
@@ -91,6 +83,25 @@ func everything(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// acceptedOf counts, by kind, what an API server has been asked to take of what ships.
+// It has to take it, unless somebody else's kinds are not there.
+func acceptedOf(t *testing.T, c *suite.Cluster, what string, objects []*unstructured.Unstructured) map[string]int {
+	t.Helper()
+	accepted := map[string]int{}
+	for _, object := range objects {
+		gvk := object.GroupVersionKind()
+		err := dryRun(t.Context(), c, object)
+		if slices.Contains(foreign, gvk.Group) && meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %s %s: %v", what, gvk.Kind, object.GetName(), err)
+		}
+		accepted[gvk.Kind]++
+	}
+	return accepted
 }
 
 // dryRun applies an object with strict validation, and nothing is stored.
